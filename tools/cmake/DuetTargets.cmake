@@ -1,0 +1,35 @@
+# Helpers shared by all targets: warnings, sanitizers, and "one library per folder".
+
+function(duet_warnings target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wconversion -Wdouble-promotion
+    -Wno-sign-conversion)
+  if(DUET_WERROR)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+endfunction()
+
+if(DUET_SANITIZE)
+  add_compile_options(-fsanitize=${DUET_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${DUET_SANITIZE})
+endif()
+
+# duet_library(NAME DIRS dir... DEPS target...): a static library of every .cpp directly in the given folders
+# (an INTERFACE library while a folder has none), with root-relative includes.
+function(duet_library name)
+  cmake_parse_arguments(ARG "" "" "DIRS;DEPS" ${ARGN})
+  set(sources)
+  foreach(dir IN LISTS ARG_DIRS)
+    file(GLOB found CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/${dir}/*.cpp")
+    list(APPEND sources ${found})
+  endforeach()
+  if(sources)
+    add_library(${name} STATIC ${sources})
+    target_include_directories(${name} PUBLIC "${CMAKE_SOURCE_DIR}")
+    target_link_libraries(${name} PUBLIC ${ARG_DEPS})
+    duet_warnings(${name})
+  else()
+    add_library(${name} INTERFACE)
+    target_include_directories(${name} INTERFACE "${CMAKE_SOURCE_DIR}")
+    target_link_libraries(${name} INTERFACE ${ARG_DEPS})
+  endif()
+endfunction()
