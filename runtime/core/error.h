@@ -9,11 +9,11 @@ namespace duet::core {
 
 /// What went wrong, in parts, so that a caller can show them apart. Empty parts are left out of what().
 struct ErrorDetail {
-  std::string subject;   ///< What is wrong: "encoder.layers.3.conv.weight", "--temperature", "question.wav".
-  std::string expected;  ///< What should have been there.
-  std::string found;     ///< What was there.
-  std::string file;      ///< Path of the file, with a line or offset where it helps.
-  std::string hint;      ///< What the user can do.
+  std::string subject = {};   ///< What is wrong: "encoder.layers.3.conv.weight", "--temperature", "question.wav".
+  std::string expected = {};  ///< What should have been there.
+  std::string found = {};     ///< What was there.
+  std::string file = {};      ///< Path of the file, with a line or offset where it helps.
+  std::string hint = {};      ///< What the user can do.
 };
 
 /// "subject: expected X, found Y in FILE (hint)".
