@@ -44,7 +44,9 @@ class RmsNorm {
 };
 
 /// softmax(q k^T / sqrt(d) + bias) v. q [B, H, Tq, d], k and v [B, H, Tk, d], mask [Tq, Tk] bool (true = may attend)
-/// or undefined for "all". Returns [B, H, Tq, d]. Uses the fused kernel of LibTorch 2.x where there is one.
-at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& mask = {});
+/// or undefined for "all"; is_causal (without a mask, Tq = Tk): row t attends to 0..t, cheaper than the same mask.
+/// Returns [B, H, Tq, d]. Uses the fused kernel of LibTorch 2.x where there is one.
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& mask = {},
+                     bool is_causal = false);
 
 }  // namespace duet::models::nn
