@@ -2,20 +2,11 @@
 
 #include <ATen/ATen.h>
 
-#include <sstream>
-
+#include "models/weights/tensor_text.h"
 #include "runtime/core/error.h"
 
 namespace duet::models {
 namespace {
-
-std::string shape_text(at::IntArrayRef shape) {
-  std::ostringstream out;
-  out << '[';
-  for (size_t i = 0; i < shape.size(); ++i) out << (i ? "," : "") << shape[i];
-  out << ']';
-  return out.str();
-}
 
 bool matches(std::string_view pattern, std::string_view name) {
   const size_t star = pattern.find('*');

@@ -52,6 +52,13 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::commit() {
+  // Content first, name second: after a power cut the file is the old one or the new one, never an empty one.
+  if (const int fd = ::open(temporary_path_.c_str(), O_RDONLY | O_CLOEXEC); fd >= 0) {
+    const bool is_synced = ::fsync(fd) == 0 || errno == EINVAL;
+    const int sync_errno = errno;
+    ::close(fd);
+    if (!is_synced) fail(path_, "content on the disk", std::strerror(sync_errno));
+  }
   if (::rename(temporary_path_.c_str(), path_.c_str()) != 0) fail(path_, "a file to put here", std::strerror(errno));
   is_committed_ = true;
 }
