@@ -4,7 +4,10 @@ namespace duet::models {
 
 std::string shape_text(c10::ArrayRef<int64_t> shape) {
   std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i ? "," : "") + std::to_string(shape[i]);
+  for (const int64_t size : shape) {
+    if (text.size() > 1) text += ",";
+    text += std::to_string(size);
+  }
   return text + "]";
 }
 
