@@ -2,24 +2,11 @@
 
 #include <ATen/ATen.h>
 
+#include "models/weights/name_pattern.h"
 #include "models/weights/tensor_text.h"
 #include "runtime/core/error.h"
 
 namespace duet::models {
-namespace {
-
-bool matches(std::string_view pattern, std::string_view name) {
-  const size_t star = pattern.find('*');
-  if (star == std::string_view::npos) return pattern == name;
-  const std::string_view head = pattern.substr(0, star), tail = pattern.substr(star + 1);
-  if (!name.starts_with(head)) return false;
-  if (tail.empty()) return true;
-  for (size_t i = head.size(); i <= name.size(); ++i)
-    if (matches(tail, name.substr(i))) return true;
-  return false;
-}
-
-}  // namespace
 
 TensorMapReader::TensorMapReader(TensorMap tensors, std::string source, std::vector<std::string> ignorable)
     : tensors_(std::move(tensors)), source_(std::move(source)), ignorable_(std::move(ignorable)) {}
@@ -58,7 +45,7 @@ void TensorMapReader::finish() {
   for (const auto& [name, tensor] : tensors_) {
     if (used_.count(name)) continue;
     bool ignorable = false;
-    for (const std::string& pattern : ignorable_) ignorable = ignorable || matches(pattern, name);
+    for (const std::string& pattern : ignorable_) ignorable = ignorable || matches_pattern(pattern, name);
     if (!ignorable) problems_.push_back(name + ": expected no such tensor, found " + shape_text(tensor.sizes()));
   }
   if (problems_.empty()) return;
