@@ -1,6 +1,7 @@
 #include "models/whisper_encoder.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <cmath>
 
@@ -125,7 +126,7 @@ at::Tensor WhisperEncoder::mel_of(const at::Tensor& padded_pcm) const {
 }
 
 at::Tensor WhisperEncoder::log_mel(const at::Tensor& pcm) const {
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   const int64_t samples = pcm.size(1) / kBlockSamples * kBlockSamples;
   return mel_of(at::constant_pad_nd(pcm.narrow(1, 0, samples), {kLookbackSamples, 0})).contiguous();
 }

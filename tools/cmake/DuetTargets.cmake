@@ -33,3 +33,11 @@ function(duet_library name)
     target_link_libraries(${name} INTERFACE ${ARG_DEPS})
   endif()
 endfunction()
+
+# Uses duet_models' precompiled ATen/ATen.h for a target that has sources.
+function(duet_reuse_pch target)
+  get_target_property(kind ${target} TYPE)
+  if(NOT kind STREQUAL "INTERFACE_LIBRARY")
+    target_precompile_headers(${target} REUSE_FROM duet_models)
+  endif()
+endfunction()

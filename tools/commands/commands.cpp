@@ -13,6 +13,7 @@ namespace {
 
 void add_all(CLI::App& app, Dispatch& dispatch) {
   add_doctor(app, dispatch);
+  add_train(app, dispatch);
 }
 
 /// Errors are one line: libraries underneath (LibTorch) append stack traces to theirs.

@@ -29,6 +29,7 @@ struct Dispatch {
 void on_run(CLI::App& command, Dispatch& dispatch, std::function<int()> body);
 
 void add_doctor(CLI::App& app, Dispatch& dispatch);
+void add_train(CLI::App& app, Dispatch& dispatch);
 
 /// Parses argv, runs one subcommand. core::Error and any other exception become one line on stderr and exit code 1;
 /// usage errors one line, a pointer to --help and exit code 2. Never throws.

@@ -1,0 +1,205 @@
+#include "tools/train/encoder_task.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdio>
+#include <sstream>
+
+#include "runtime/core/error.h"
+#include "tools/train/autocast.h"
+
+namespace duet::train {
+namespace {
+
+constexpr int64_t kBlock = models::WhisperEncoder::kBlockSamples;
+constexpr int64_t kRate = models::WhisperEncoder::kSampleRateHz;
+
+// Slow, natural speech is scarce and fast synthetic speech plentiful: draw by kind first.
+double weight_of(const Utterance& utterance) {
+  if (utterance.engine == "flite") return 0.35;
+  if (utterance.engine == "espeak") return 0.25;
+  return 1.0;
+}
+
+}  // namespace
+
+std::string normalise_transcript(const std::string& text) {
+  std::string out;
+  for (const char raw : text) {
+    const char c = static_cast<char>(std::tolower(static_cast<unsigned char>(raw)));
+    const bool keep = (c >= 'a' && c <= 'z') || c == '\'';
+    if (keep) out += c;
+    else if (!out.empty() && out.back() != ' ') out += ' ';
+  }
+  if (!out.empty() && out.back() == ' ') out.pop_back();
+  return out;
+}
+
+std::vector<int> ctc_greedy(const at::Tensor& logits) {
+  const at::Tensor best = logits.argmax(-1).contiguous();
+  const int64_t blank = logits.size(-1) - 1;
+  std::vector<int> out;
+  int64_t previous = blank;
+  for (int64_t t = 0; t < best.size(0); ++t) {
+    const int64_t id = best.data_ptr<int64_t>()[t];
+    if (id != previous && id != blank) out.push_back(static_cast<int>(id));
+    previous = id;
+  }
+  return out;
+}
+
+std::pair<int64_t, int64_t> word_errors(const std::string& reference, const std::string& hypothesis) {
+  const auto words = [](const std::string& text) {
+    std::istringstream in(text);
+    std::vector<std::string> out;
+    for (std::string word; in >> word;) out.push_back(word);
+    return out;
+  };
+  const std::vector<std::string> a = words(reference), b = words(hypothesis);
+  std::vector<int64_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = static_cast<int64_t>(j);
+  for (size_t i = 1; i <= a.size(); ++i) {
+    int64_t diagonal = row[0];
+    row[0] = static_cast<int64_t>(i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const int64_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+    }
+  }
+  return {row[b.size()], static_cast<int64_t>(a.size())};
+}
+
+EncoderTask::EncoderTask(const Config& config, ParameterStore& store, std::vector<Utterance> train,
+                         std::vector<Utterance> heldout)
+    : config_(config),
+      pieces_(config.tokenizer),
+      train_(std::move(train)),
+      heldout_(std::move(heldout)),
+      encoder_(config.encoder, models::WeightScope(store, "encoder.")) {
+  if (pieces_.size() != config.encoder.ctc_pieces)
+    throw core::ConfigError({.subject = "encoder.ctc_pieces", .expected = std::to_string(pieces_.size()) + " as in " + config.tokenizer,
+                             .found = std::to_string(config.encoder.ctc_pieces), .file = {}, .hint = {}});
+  std::vector<Utterance> usable;
+  double total = 0.0;
+  for (Utterance& utterance : train_) {
+    const std::vector<int> ids = pieces_.encode(normalise_transcript(utterance.text));
+    const double frames = static_cast<double>(utterance.samples.size()) / static_cast<double>(kBlock);
+    if (ids.empty() || static_cast<double>(ids.size()) > 0.9 * frames) continue;  // CTC needs a frame a piece
+    targets_.emplace_back(ids.begin(), ids.end());
+    total += weight_of(utterance);
+    cumulative_.push_back(total);
+    usable.push_back(std::move(utterance));
+  }
+  train_ = std::move(usable);
+  if (train_.empty())
+    throw core::ConfigError({.subject = "training set", .expected = "transcribed utterances", .found = "none", .file = {}, .hint = {}});
+  AdamW::Config optimizer = config.optimizer;
+  for (const char* imported : {"encoder.conv", "encoder.layers.", "encoder.norm."})
+    optimizer.multipliers.emplace(imported, config.pretrained_lr_ratio);
+  optimizer_ = std::make_unique<AdamW>(optimizer, store, std::vector<std::string>{"encoder."});
+}
+
+EncoderTask::Item EncoderTask::draw(std::mt19937_64& rng) const {
+  const auto pick = [&] {
+    const double at = uniform(rng, 0.0, cumulative_.back());
+    return static_cast<size_t>(std::upper_bound(cumulative_.begin(), cumulative_.end(), at) - cumulative_.begin());
+  };
+  const size_t index = std::min(pick(), train_.size() - 1);
+  const Utterance& utterance = train_[index];
+  const std::vector<float> other = chance(rng, 0.2) ? to_float(train_[pick() % train_.size()].samples) : std::vector<float>{};
+  Item item;
+  std::vector<float> speech = to_float(utterance.samples);
+  // Silence is put around the words before the channel, so that noise and reverberation cover it too.
+  if (chance(rng, config_.augment.speed_probability))
+    speech = change_speed(speech, uniform(rng, config_.augment.speed_low, config_.augment.speed_high));
+  item.speech_begin = uniform_index(rng, 12000);
+  item.speech_end = item.speech_begin + static_cast<int64_t>(speech.size());
+  item.samples.assign(static_cast<size_t>(item.speech_end + 3000 + uniform_index(rng, 9000)), 0.0F);
+  std::copy(speech.begin(), speech.end(), item.samples.begin() + item.speech_begin);
+  augment_channel(item.samples, other, config_.augment, rng);
+  item.target = targets_[index];
+  return item;
+}
+
+Metrics EncoderTask::step(const StepContext& context, std::mt19937_64& rng) {
+  std::vector<Item> items;
+  double total = 0.0;
+  while (total < config_.batch_seconds) {
+    items.push_back(draw(rng));
+    total += static_cast<double>(items.back().samples.size()) / static_cast<double>(kRate);
+  }
+  int64_t longest = 0;
+  for (const Item& item : items) longest = std::max(longest, static_cast<int64_t>(item.samples.size()) / kBlock + 1);
+  const auto batch = static_cast<int64_t>(items.size());
+  at::Tensor pcm = at::zeros({batch, longest * kBlock});
+  at::Tensor speaking = at::zeros({batch, longest}), valid = at::zeros({batch, longest});
+  std::vector<int64_t> frames, lengths;
+  std::vector<int64_t> targets;
+  for (int64_t b = 0; b < batch; ++b) {
+    const Item& item = items[static_cast<size_t>(b)];
+    std::copy(item.samples.begin(), item.samples.end(), pcm[b].data_ptr<float>());
+    frames.push_back(static_cast<int64_t>(item.samples.size()) / kBlock + 1);
+    lengths.push_back(static_cast<int64_t>(item.target.size()));
+    targets.insert(targets.end(), item.target.begin(), item.target.end());
+    valid[b].narrow(0, 0, frames.back()).fill_(1.0);
+    const int64_t first = item.speech_begin / kBlock, last = std::min(longest - 1, item.speech_end / kBlock);
+    speaking[b].narrow(0, first, last - first + 1).fill_(1.0);
+  }
+  at::Tensor mel = encoder_.log_mel(pcm);
+  for (int64_t b = 0; b < batch; ++b) {  // SpecAugment's frequency masks (Park et al. 2019)
+    if (!chance(rng, 0.5)) continue;
+    const int64_t low = uniform_index(rng, 61);
+    mel[b].narrow(0, low, 1 + uniform_index(rng, 15)).fill_(-0.6);
+  }
+  models::WhisperEncoder::Output out;
+  {
+    const Autocast autocast(config_.bf16);
+    out = encoder_.forward_mel(mel, uniform_index(rng, config_.encoder.positions));
+  }
+  const at::Tensor log_probs = at::log_softmax(out.ctc.to(at::kFloat), -1).transpose(0, 1);
+  const at::Tensor ctc = at::ctc_loss(log_probs, at::tensor(targets, at::kLong), frames, lengths, config_.encoder.ctc_pieces,
+                                      at::Reduction::Mean, /*zero_infinity=*/true);
+  const at::Tensor voice = (at::binary_cross_entropy_with_logits(out.speaking.to(at::kFloat), speaking, {}, {}, at::Reduction::None) * valid).sum() / valid.sum();
+  const at::Tensor loss = ctc + config_.speaking_weight * voice;
+  optimizer_->zero_grad();
+  loss.backward();
+  const double norm = optimizer_->step(context.lr_factor);
+  return {{"loss", ctc.item<double>()}, {"speaking", voice.item<double>()}, {"norm", norm}};
+}
+
+Metrics EncoderTask::evaluate() {
+  if (heldout_.empty()) return {};
+  const c10::NoGradGuard no_grad;
+  int64_t errors = 0, words = 0, shown = 0;
+  for (const Utterance& utterance : heldout_) {
+    std::vector<float> samples(3200, 0.0F);
+    const std::vector<float> speech = to_float(utterance.samples);
+    samples.insert(samples.end(), speech.begin(), speech.end());
+    samples.insert(samples.end(), 10000, 0.0F);
+    const at::Tensor pcm = at::from_blob(samples.data(), {1, static_cast<int64_t>(samples.size())}).clone();
+    std::string text;
+    for (const int id : ctc_greedy(encoder_.forward(pcm).ctc[0])) text += pieces_.piece(id);
+    std::string spaced;
+    for (size_t i = 0; i < text.size();) {  // U+2581 marks a word's start
+      if (text.compare(i, 3, "\xE2\x96\x81") == 0) {
+        spaced += ' ';
+        i += 3;
+      } else {
+        spaced += text[i++];
+      }
+    }
+    const std::string reference = normalise_transcript(utterance.text);
+    const auto [wrong, count] = word_errors(reference, normalise_transcript(spaced));
+    errors += wrong;
+    words += count;
+    if (shown++ < 4) std::fprintf(stderr, "\n  said: %s\n  heard:%s", reference.c_str(), spaced.c_str());
+  }
+  std::fprintf(stderr, "\n");
+  return {{"wer", words ? static_cast<double>(errors) / static_cast<double>(words) : 0.0}};
+}
+
+}  // namespace duet::train

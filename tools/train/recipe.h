@@ -1,0 +1,39 @@
+#pragma once
+// What all `duet train` stages share: reading their YAML, the flags, and the pieces of a configuration.
+
+#include <string>
+#include <vector>
+
+#include "runtime/core/config_reader.h"
+#include "tools/train/adamw.h"
+#include "tools/train/augment.h"
+#include "tools/train/train_loop.h"
+
+namespace duet::train {
+
+struct RecipeOptions {
+  std::string config;                  ///< YAML file.
+  std::vector<std::string> overrides;  ///< key=value
+  std::string out_dir;                 ///< Overrides the file's `out`.
+  std::string budget;                  ///< "150m", "2h", "90s"; overrides `loop.budget`.
+  bool restart = false;                ///< Ignore an existing checkpoint.
+};
+
+/// "150m" -> 150; "2h" -> 120; "90s" -> 1.5; "" -> 0. Throws core::ConfigError.
+double parse_minutes(const std::string& text);
+
+/// Reads `out` and `loop` (max_steps, budget, warmup_steps, final_lr_ratio, save_every, evaluate_every, log_every, seed).
+LoopConfig read_loop(const core::ConfigReader& config, const RecipeOptions& options);
+/// Reads `optimizer` (learning_rate, beta1, beta2, weight_decay, clip_norm).
+AdamW::Config read_optimizer(const core::ConfigReader& config);
+/// Reads `augment`; absent keys keep their defaults.
+AugmentConfig read_augment(const core::ConfigReader& config);
+
+/// Makes a unigram SentencePiece model (`prefix`.model) of `size` pieces from texts with the spm_train program (Debian package
+/// sentencepiece), unless it is there already. `flags` are added to the command line. Throws core::LoadError.
+std::string make_pieces(const std::vector<std::string>& texts, const std::string& prefix, int size, const std::string& flags = "");
+
+// The stages. Each returns 0, or 130 after Ctrl-C (saved).
+int train_encoder(const RecipeOptions& options);
+
+}  // namespace duet::train
