@@ -16,6 +16,8 @@ namespace {
 
 constexpr int64_t kBlock = models::WhisperEncoder::kBlockSamples;
 constexpr int64_t kRate = models::WhisperEncoder::kSampleRateHz;
+constexpr int64_t kBucketFrames[] = {32, 56, 80, 128, 256};  // 2.6 to 20 s
+constexpr int64_t kSlackFrames = 6;                          // silence before and after the words, at least
 
 // Slow, natural speech is scarce and fast synthetic speech plentiful: draw by kind first.
 double weight_of(const Utterance& utterance) {
@@ -83,18 +85,24 @@ EncoderTask::EncoderTask(const Config& config, ParameterStore& store, std::vecto
   if (pieces_.size() != config.encoder.ctc_pieces)
     throw core::ConfigError({.subject = "encoder.ctc_pieces", .expected = std::to_string(pieces_.size()) + " as in " + config.tokenizer,
                              .found = std::to_string(config.encoder.ctc_pieces), .file = {}, .hint = {}});
+  for (const int64_t frames : kBucketFrames) buckets_.push_back({frames, {}, {}});
   std::vector<Utterance> usable;
-  double total = 0.0;
   for (Utterance& utterance : train_) {
     const std::vector<int> ids = pieces_.encode(normalise_transcript(utterance.text));
     const double frames = static_cast<double>(utterance.samples.size()) / static_cast<double>(kBlock);
     if (ids.empty() || static_cast<double>(ids.size()) > 0.9 * frames) continue;  // CTC needs a frame a piece
-    targets_.emplace_back(ids.begin(), ids.end());
-    total += weight_of(utterance);
-    cumulative_.push_back(total);
-    usable.push_back(std::move(utterance));
+    const double slowest = frames / std::min(1.0, config.augment.speed_low) + kSlackFrames;
+    for (Bucket& bucket : buckets_) {
+      if (slowest > static_cast<double>(bucket.frames)) continue;
+      bucket.members.push_back(usable.size());
+      bucket.cumulative.push_back((bucket.cumulative.empty() ? 0.0 : bucket.cumulative.back()) + weight_of(utterance));
+      targets_.emplace_back(ids.begin(), ids.end());
+      usable.push_back(std::move(utterance));
+      break;
+    }
   }
   train_ = std::move(usable);
+  std::erase_if(buckets_, [](const Bucket& bucket) { return bucket.members.empty(); });
   if (train_.empty())
     throw core::ConfigError({.subject = "training set", .expected = "transcribed utterances", .found = "none", .file = {}, .hint = {}});
   AdamW::Config optimizer = config.optimizer;
@@ -103,49 +111,50 @@ EncoderTask::EncoderTask(const Config& config, ParameterStore& store, std::vecto
   optimizer_ = std::make_unique<AdamW>(optimizer, store, std::vector<std::string>{"encoder."});
 }
 
-EncoderTask::Item EncoderTask::draw(std::mt19937_64& rng) const {
-  const auto pick = [&] {
-    const double at = uniform(rng, 0.0, cumulative_.back());
-    return static_cast<size_t>(std::upper_bound(cumulative_.begin(), cumulative_.end(), at) - cumulative_.begin());
-  };
-  const size_t index = std::min(pick(), train_.size() - 1);
-  const Utterance& utterance = train_[index];
-  const std::vector<float> other = chance(rng, 0.2) ? to_float(train_[pick() % train_.size()].samples) : std::vector<float>{};
+size_t EncoderTask::pick(const Bucket& bucket, std::mt19937_64& rng) const {
+  const double at = uniform(rng, 0.0, bucket.cumulative.back());
+  const auto found = std::upper_bound(bucket.cumulative.begin(), bucket.cumulative.end(), at);
+  return bucket.members[std::min(static_cast<size_t>(found - bucket.cumulative.begin()), bucket.members.size() - 1)];
+}
+
+EncoderTask::Item EncoderTask::draw(const Bucket& bucket, std::mt19937_64& rng) const {
+  const size_t index = pick(bucket, rng);
+  const std::vector<float> other = chance(rng, 0.2) ? to_float(train_[pick(bucket, rng)].samples) : std::vector<float>{};
   Item item;
-  std::vector<float> speech = to_float(utterance.samples);
-  // Silence is put around the words before the channel, so that noise and reverberation cover it too.
+  std::vector<float> speech = to_float(train_[index].samples);
   if (chance(rng, config_.augment.speed_probability))
     speech = change_speed(speech, uniform(rng, config_.augment.speed_low, config_.augment.speed_high));
-  item.speech_begin = uniform_index(rng, 12000);
-  item.speech_end = item.speech_begin + static_cast<int64_t>(speech.size());
-  item.samples.assign(static_cast<size_t>(item.speech_end + 3000 + uniform_index(rng, 9000)), 0.0F);
-  std::copy(speech.begin(), speech.end(), item.samples.begin() + item.speech_begin);
+  // Silence is put around the words before the channel, so that noise and reverberation cover it too.
+  const int64_t samples = bucket.frames * kBlock, length = static_cast<int64_t>(speech.size());
+  item.speech_begin = uniform_index(rng, std::max<int64_t>(1, samples - length - kSlackFrames / 2 * kBlock));
+  item.speech_end = std::min(samples, item.speech_begin + length);
+  item.samples.assign(static_cast<size_t>(samples), 0.0F);
+  std::copy(speech.begin(), speech.begin() + (item.speech_end - item.speech_begin), item.samples.begin() + item.speech_begin);
   augment_channel(item.samples, other, config_.augment, rng);
   item.target = targets_[index];
   return item;
 }
 
 Metrics EncoderTask::step(const StepContext& context, std::mt19937_64& rng) {
-  std::vector<Item> items;
   double total = 0.0;
-  while (total < config_.batch_seconds) {
-    items.push_back(draw(rng));
-    total += static_cast<double>(items.back().samples.size()) / static_cast<double>(kRate);
+  for (const Bucket& bucket : buckets_) total += bucket.cumulative.back();
+  size_t chosen = 0;
+  for (double at = uniform(rng, 0.0, total); chosen + 1 < buckets_.size(); ++chosen) {
+    at -= buckets_[chosen].cumulative.back();
+    if (at < 0.0) break;
   }
-  int64_t longest = 0;
-  for (const Item& item : items) longest = std::max(longest, static_cast<int64_t>(item.samples.size()) / kBlock + 1);
-  const auto batch = static_cast<int64_t>(items.size());
+  const Bucket& bucket = buckets_[chosen];
+  const int64_t longest = bucket.frames;
+  const int64_t batch = std::max<int64_t>(1, static_cast<int64_t>(config_.batch_seconds * 12.5) / longest);
   at::Tensor pcm = at::zeros({batch, longest * kBlock});
-  at::Tensor speaking = at::zeros({batch, longest}), valid = at::zeros({batch, longest});
-  std::vector<int64_t> frames, lengths;
-  std::vector<int64_t> targets;
+  at::Tensor speaking = at::zeros({batch, longest});
+  std::vector<int64_t> frames, lengths, targets;
   for (int64_t b = 0; b < batch; ++b) {
-    const Item& item = items[static_cast<size_t>(b)];
+    const Item item = draw(bucket, rng);
     std::copy(item.samples.begin(), item.samples.end(), pcm[b].data_ptr<float>());
-    frames.push_back(static_cast<int64_t>(item.samples.size()) / kBlock + 1);
+    frames.push_back(longest);
     lengths.push_back(static_cast<int64_t>(item.target.size()));
     targets.insert(targets.end(), item.target.begin(), item.target.end());
-    valid[b].narrow(0, 0, frames.back()).fill_(1.0);
     const int64_t first = item.speech_begin / kBlock, last = std::min(longest - 1, item.speech_end / kBlock);
     speaking[b].narrow(0, first, last - first + 1).fill_(1.0);
   }
@@ -163,7 +172,7 @@ Metrics EncoderTask::step(const StepContext& context, std::mt19937_64& rng) {
   const at::Tensor log_probs = at::log_softmax(out.ctc.to(at::kFloat), -1).transpose(0, 1);
   const at::Tensor ctc = at::ctc_loss(log_probs, at::tensor(targets, at::kLong), frames, lengths, config_.encoder.ctc_pieces,
                                       at::Reduction::Mean, /*zero_infinity=*/true);
-  const at::Tensor voice = (at::binary_cross_entropy_with_logits(out.speaking.to(at::kFloat), speaking, {}, {}, at::Reduction::None) * valid).sum() / valid.sum();
+  const at::Tensor voice = at::binary_cross_entropy_with_logits(out.speaking.to(at::kFloat), speaking);
   const at::Tensor loss = ctc + config_.speaking_weight * voice;
   optimizer_->zero_grad();
   loss.backward();

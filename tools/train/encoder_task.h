@@ -31,7 +31,7 @@ class EncoderTask : public TrainTask {
     std::string tokenizer;             ///< SentencePiece model of lower-case pieces.
     AdamW::Config optimizer;
     AugmentConfig augment;
-    double batch_seconds = 70.0;
+    double batch_seconds = 70.0;       ///< Audio in a batch, silence around the words included.
     double pretrained_lr_ratio = 0.17; ///< Learning rate of imported layers relative to the new ones.
     double speaking_weight = 0.2;
     bool bf16 = true;
@@ -52,13 +52,20 @@ class EncoderTask : public TrainTask {
     std::vector<int64_t> target;
     int64_t speech_begin = 0, speech_end = 0;
   };
-  Item draw(std::mt19937_64& rng) const;
+  /// Utterances of about one length: a batch has one of few shapes, for which the matrix kernels are built once.
+  struct Bucket {
+    int64_t frames = 0;                ///< Of every row of the batch.
+    std::vector<size_t> members;       ///< Into train_.
+    std::vector<double> cumulative;    ///< Sampling weights, running sum.
+  };
+  size_t pick(const Bucket& bucket, std::mt19937_64& rng) const;
+  Item draw(const Bucket& bucket, std::mt19937_64& rng) const;
 
   Config config_;
   models::SentencePieceModel pieces_;
   std::vector<Utterance> train_, heldout_;
   std::vector<std::vector<int64_t>> targets_;
-  std::vector<double> cumulative_;  ///< Sampling weights: by engine and topic, see the .cpp.
+  std::vector<Bucket> buckets_;
   models::WhisperEncoder encoder_;
   std::unique_ptr<AdamW> optimizer_;
 };
