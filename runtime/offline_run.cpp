@@ -119,6 +119,13 @@ class OfflineRun {
     start_ = Clock::now();
     feed_input();
     if (!is_stopped_) feed_tail();
+    if (session_->num_steps() == 0) {
+      throw core::LoadError({.subject = "input",
+                             .expected = "at least one step of " + std::to_string(info_.block_samples) + " samples",
+                             .found = "a stop before that",
+                             .file = input_.name(),
+                             .hint = ""});
+    }
     track_.finish();
     Timeline timeline = recorder_.finish(track_.user_levels_db(), track_.agent_levels_db());
     timeline.input_name = input_.name();
