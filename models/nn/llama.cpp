@@ -3,7 +3,9 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <tuple>
 
+#include "models/nn/fused.h"
 #include "runtime/core/error.h"
 
 namespace duet::models::nn {
@@ -20,14 +22,12 @@ const LlamaConfig& validated(const LlamaConfig& config) {
   return config;
 }
 
-/// [B, T, kv_heads, d] -> [B, heads, T, d], each kv head repeated for its query heads.
-at::Tensor spread_heads(const at::Tensor& x, int64_t heads) {
-  const int64_t batch = x.size(0), time = x.size(1), kv_heads = x.size(2), dim = x.size(3);
-  if (kv_heads == heads) return x.transpose(1, 2);
-  return x.transpose(1, 2)
-      .unsqueeze(2)
-      .expand({batch, kv_heads, heads / kv_heads, time, dim})
-      .reshape({batch, heads, time, dim});
+at::Tensor rms_weight(const LlamaConfig& config, const WeightScope& weights) {
+  return weights.parameter("weight", {config.hidden}, Init::ones());
+}
+
+at::Tensor mlp(const Linear& gate, const Linear& up, const Linear& down, const at::Tensor& x) {
+  return down.forward(swiglu(gate.forward(x), up.forward(x)));
 }
 
 /// [T, T], true where query row may attend to key column: the last `window` positions.
@@ -68,8 +68,8 @@ Llama::Layer Llama::make_layer(const LlamaConfig& c, const WeightScope& weights)
   const WeightScope attention = weights.sub("self_attn"), mlp = weights.sub("mlp");
   // Residual branches start small: 2 * layers of them add up (GPT-2).
   const Init residual = Init::fan_in(1.0 / std::sqrt(2.0 * static_cast<double>(c.layers)));
-  return {RmsNorm(c.hidden, weights.sub("input_layernorm"), c.rms_eps),
-          RmsNorm(c.hidden, weights.sub("post_attention_layernorm"), c.rms_eps),
+  return {rms_weight(c, weights.sub("input_layernorm")),
+          rms_weight(c, weights.sub("post_attention_layernorm")),
           Linear(c.hidden, c.heads * c.head_dim, attention.sub("q_proj"), c.attention_bias),
           Linear(c.hidden, c.kv_heads * c.head_dim, attention.sub("k_proj"), c.attention_bias),
           Linear(c.hidden, c.kv_heads * c.head_dim, attention.sub("v_proj"), c.attention_bias),
@@ -83,7 +83,7 @@ Llama::Llama(const LlamaConfig& config, const WeightScope& weights)
     : config_(validated(config)),
       rope_(config.head_dim, config.rope_theta),
       cache_(config.kv_heads, config.head_dim, config.window, config.sinks),
-      norm_(config.hidden, weights.sub("norm"), config.rms_eps) {
+      norm_(rms_weight(config, weights.sub("norm"))) {
   layers_.reserve(static_cast<size_t>(config.layers));
   for (int64_t i = 0; i < config.layers; ++i) layers_.push_back(make_layer(config, weights.sub("layers", i)));
 }
@@ -96,28 +96,29 @@ Llama::State Llama::initial_state(int64_t batch) const {
 
 void Llama::reset(State& state) const { state.position = 0; }  // slots past the position are never read
 
-at::Tensor Llama::mlp(const Layer& layer, const at::Tensor& x) const {
-  return layer.down.forward(at::silu(layer.gate.forward(x)) * layer.up.forward(x));
+/// The norm that follows layer i: the next layer's first or the last.
+const at::Tensor& Llama::norm_after(size_t layer) const {
+  return layer + 1 < layers_.size() ? layers_[layer + 1].input_norm : norm_;
 }
 
 at::Tensor Llama::forward(const at::Tensor& input) const {
   const LlamaConfig& c = config_;
-  const int64_t batch = input.size(0), time = input.size(1);
+  const int64_t batch = input.size(0), time = input.size(1), group = c.heads / c.kv_heads;
   const Rope::Angles angles = rope_.angles(0, time);
   const bool limited = c.window > 0 && c.sinks == 0 && time > c.window;
   const at::Tensor mask = limited ? window_mask(time, c.window) : at::Tensor();
-  at::Tensor x = input;
-  for (const Layer& layer : layers_) {
-    const at::Tensor h = layer.input_norm.forward(x);
-    const at::Tensor q = Rope::rotate(layer.q.forward(h).view({batch, time, c.heads, c.head_dim}), angles);
-    const at::Tensor k = Rope::rotate(layer.k.forward(h).view({batch, time, c.kv_heads, c.head_dim}), angles);
-    const at::Tensor v = layer.v.forward(h).view({batch, time, c.kv_heads, c.head_dim});
-    const at::Tensor mixed = attention(q.transpose(1, 2), spread_heads(k, c.heads), spread_heads(v, c.heads), mask,
-                                       /*is_causal=*/!limited);
-    x = x + layer.o.forward(mixed.transpose(1, 2).reshape({batch, time, c.heads * c.head_dim}));
-    x = x + mlp(layer, layer.post_norm.forward(x));
+  auto [x, h] = add_rms_norm(input, {}, layers_.front().input_norm, c.rms_eps);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& layer = layers_[i];
+    const at::Tensor q = split_heads(layer.q.forward(h), c.heads, 1, angles);
+    const at::Tensor k = split_heads(layer.k.forward(h), c.kv_heads, group, angles);
+    const at::Tensor v = split_heads(layer.v.forward(h), c.kv_heads, group, {});
+    const at::Tensor mixed = attention(q, k, v, mask, /*is_causal=*/!limited);
+    const at::Tensor attended = layer.o.forward(mixed.transpose(1, 2).reshape({batch, time, c.heads * c.head_dim}));
+    std::tie(x, h) = add_rms_norm(x, attended, layer.post_norm, c.rms_eps);
+    std::tie(x, h) = add_rms_norm(x, mlp(layer.gate, layer.up, layer.down, h), norm_after(i), c.rms_eps);
   }
-  return norm_.forward(x);
+  return h;
 }
 
 at::Tensor Llama::step(const at::Tensor& input, State& state) const {
@@ -128,23 +129,23 @@ at::Tensor Llama::step(const at::Tensor& input, State& state) const {
   Rope::Angles sink_angles;
   if (cache_.sinks_move(state.position))
     sink_angles = rope_.angles(cache_.first_sink_position(state.position), cache_.sinks());
-  at::Tensor x = input;
+  auto [x, h] = add_rms_norm(input, {}, layers_.front().input_norm, c.rms_eps);
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
-    const at::Tensor h = layer.input_norm.forward(x);
-    const at::Tensor q = Rope::rotate(layer.q.forward(h).view({batch, 1, c.heads, c.head_dim}), angles);
-    const at::Tensor raw_k = layer.k.forward(h).view({batch, 1, c.kv_heads, c.head_dim});
-    const at::Tensor k = Rope::rotate(raw_k, angles);
+    const at::Tensor raw_k = layer.k.forward(h);
+    const at::Tensor q = split_heads(layer.q.forward(h), c.heads, 1, angles);
+    const at::Tensor k = split_heads(raw_k, c.kv_heads, 1, angles).select(2, 0);
     const at::Tensor v = layer.v.forward(h).view({batch, c.kv_heads, c.head_dim});
-    const KvCache::View past =
-        cache_.append(state.position, raw_k.select(1, 0), k.select(1, 0), v, sink_angles, state.caches[i]);
+    const KvCache::View past = cache_.append(state.position, raw_k.view({batch, c.kv_heads, c.head_dim}), k, v,
+                                             sink_angles, state.caches[i]);
     // One query per head: the query heads of a kv head are rows of one small matrix, nothing is repeated.
     const at::Tensor mixed = attention(q.view({batch, c.kv_heads, group, c.head_dim}), past.keys, past.values);
-    x = x + layer.o.forward(mixed.reshape({batch, 1, c.heads * c.head_dim}));
-    x = x + mlp(layer, layer.post_norm.forward(x));
+    const at::Tensor attended = layer.o.forward(mixed.reshape({batch, 1, c.heads * c.head_dim}));
+    std::tie(x, h) = add_rms_norm(x, attended, layer.post_norm, c.rms_eps);
+    std::tie(x, h) = add_rms_norm(x, mlp(layer.gate, layer.up, layer.down, h), norm_after(i), c.rms_eps);
   }
   ++state.position;
-  return norm_.forward(x);
+  return h;
 }
 
 }  // namespace duet::models::nn

@@ -55,17 +55,17 @@ class Llama {
 
  private:
   struct Layer {
-    RmsNorm input_norm, post_norm;
+    at::Tensor input_norm, post_norm;  // RMS norms, [hidden]
     Linear q, k, v, o, gate, up, down;
   };
-  at::Tensor mlp(const Layer& layer, const at::Tensor& x) const;
+  const at::Tensor& norm_after(size_t layer) const;
   static Layer make_layer(const LlamaConfig& config, const WeightScope& weights);
 
   LlamaConfig config_;
   Rope rope_;
   KvCache cache_;
   std::vector<Layer> layers_;
-  RmsNorm norm_;
+  at::Tensor norm_;
 };
 
 }  // namespace duet::models::nn

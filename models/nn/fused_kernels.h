@@ -1,0 +1,39 @@
+#pragma once
+// The loops of fused.cpp, without LibTorch: rows of fp32 or bf16 (its bits in uint16_t). Built for AVX-512, AVX2 and
+// the baseline where the compiler can choose at run time.
+
+#include <cstdint>
+
+namespace duet::models::nn::kernels {
+
+/// A row-major matrix or a set of rows, fp32 or bf16.
+struct Rows {
+  void* data = nullptr;
+  bool is_bf16 = false;
+};
+
+/// sum = x + delta (delta.data may be null; then sum.data may be null too), y = sum * r * weight,
+/// r[n] = 1 / sqrt(mean(sum^2) + epsilon). x and sum are fp32 or bf16 alike.
+void add_rms_norm(Rows x, Rows delta, const float* weight, double epsilon, int64_t count, int64_t width, Rows sum,
+                  Rows y, float* r);
+/// dx (dtype of the stream) and dweight (fp32, added to) from dy and, unless null, dsum; s is the forward's sum.
+void add_rms_norm_backward(Rows s, const float* weight, const float* r, Rows dy, Rows dsum, int64_t count,
+                           int64_t width, Rows dx, float* dweight);
+
+void swiglu(Rows gate, Rows up, int64_t count, Rows y);
+void swiglu_backward(Rows gate, Rows up, Rows dy, int64_t count, Rows dgate, Rows dup);
+
+/// One row of d values: y = x rotated by cos, sin [d / 2] (null: copied). Same dtype.
+void rotate_row(Rows x, const float* cos, const float* sin, int64_t d, Rows y);
+/// y (fp32) += x rotated back.
+void unrotate_add_row(Rows x, const float* cos, const float* sin, int64_t d, float* y);
+void store_row(const float* x, int64_t d, Rows y);
+
+/// The row `index` rows of `width` values further on.
+inline Rows at_row(Rows rows, int64_t values) {
+  if (rows.data == nullptr) return rows;
+  const int64_t size = rows.is_bf16 ? 2 : 4;
+  return {static_cast<char*>(rows.data) + values * size, rows.is_bf16};
+}
+
+}  // namespace duet::models::nn::kernels
