@@ -396,7 +396,12 @@ def test_jobs(spec):
             for t, turn in enumerate(d["turns"]):
                 jobs.append((turn["text"], voices[k % 8], speed, dict(turn, dialog=d["id"], turn=t)))
             k += 1
-    return jobs
+    groups = {}    # in an order in which any prefix covers all topics; a dialog stays together
+    for n, job in enumerate(jobs):
+        groups.setdefault(job[3].get("dialog", n), []).append(job)
+    order = list(groups.values())
+    random.Random("test order").shuffle(order)
+    return [job for group in order for job in group]
 
 
 def user_jobs(spec, names):
