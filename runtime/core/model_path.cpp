@@ -36,7 +36,7 @@ bool is_model_directory(const fs::path& directory) {
 ModelSearch ModelSearch::from_environment() {
   ModelSearch search;
   search.model_dir_variable = variable("DUET_MODEL_DIR");
-  if (is_directory(DUET_SOURCE_DIR "/configs/models")) add_unique(search.folders, DUET_SOURCE_DIR "/configs/models");
+  if (is_directory(DUET_SOURCE_DIR "/configs")) add_unique(search.folders, DUET_SOURCE_DIR "/configs/models");
   std::error_code failed;
   const fs::path binary = fs::read_symlink("/proc/self/exe", failed);
   if (!failed) add_unique(search.folders, binary.parent_path().parent_path() / "share/duet/models");

@@ -1,12 +1,10 @@
 #include "runtime/core/model_path.h"
 
-#include <unistd.h>
-
 #include <catch2/catch.hpp>
 #include <cstdlib>
-#include <fstream>
 
 #include "runtime/core/error.h"
+#include "tests/support/temp_dir.h"
 
 using namespace duet::core;
 namespace fs = std::filesystem;
@@ -14,30 +12,19 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (fs::temp_directory_path() / "duet-model-path-XXXXXX").string();
-    path_ = mkdtemp(pattern.data());
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  ~TemporaryFolder() { fs::remove_all(path_); }
-  const fs::path& path() const { return path_; }
+struct ModelFolders {
+  duet::support::TempDir folder;
+  fs::path path() const { return folder.path(); }
   fs::path make_model(const std::string& relative) const {
-    fs::create_directories(path_ / relative);
-    std::ofstream(path_ / relative / "config.json") << "{}";
-    return path_ / relative;
+    fs::create_directories(path() / relative);
+    return fs::path(folder.write(relative + "/config.json", "{}")).parent_path();
   }
-
- private:
-  fs::path path_;
 };
 
 }  // namespace
 
 TEST_CASE("a model name is looked up in the folders, in order", "[unit]") {
-  const TemporaryFolder root;
+  const ModelFolders root;
   const fs::path second = root.make_model("b/tea");
   fs::create_directories(root.path() / "a/tea");  // no config.json: not a model
   const ModelSearch search{"", {root.path() / "a", root.path() / "b"}};
@@ -47,7 +34,7 @@ TEST_CASE("a model name is looked up in the folders, in order", "[unit]") {
 }
 
 TEST_CASE("DUET_MODEL_DIR goes first, as a folder of models or as a model", "[unit]") {
-  const TemporaryFolder root;
+  const ModelFolders root;
   root.make_model("a/coffee-bar");
   const fs::path own = root.make_model("mine/coffee-bar");
   const fs::path single = root.make_model("single");
@@ -58,7 +45,7 @@ TEST_CASE("DUET_MODEL_DIR goes first, as a folder of models or as a model", "[un
 }
 
 TEST_CASE("a path is taken as it is and must be a directory", "[unit]") {
-  const TemporaryFolder root;
+  const ModelFolders root;
   const fs::path model = root.make_model("x");
   const ModelSearch search{"", {}};
   CHECK(search.find(model.string()) == model);
@@ -75,7 +62,7 @@ TEST_CASE("a model that is nowhere: the error lists where it was looked for and 
 }
 
 TEST_CASE("the list names each model once, as find would give it", "[unit]") {
-  const TemporaryFolder root;
+  const ModelFolders root;
   const fs::path first = root.make_model("a/tea");
   root.make_model("b/tea");
   const fs::path other = root.make_model("b/cocoa");
