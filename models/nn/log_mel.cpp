@@ -2,49 +2,13 @@
 
 #include <ATen/ATen.h>
 
-#include <cmath>
+#include <algorithm>
 #include <limits>
-#include <vector>
 
+#include "models/nn/mel_filters.h"
 #include "runtime/core/error.h"
 
 namespace duet::models::nn {
-namespace {
-
-double hz_to_mel(double hz) {
-  constexpr double kLinearStep = 200.0 / 3.0;
-  return hz < 1000.0 ? hz / kLinearStep : 15.0 + std::log(hz / 1000.0) * 27.0 / std::log(6.4);
-}
-
-double mel_to_hz(double mel) {
-  constexpr double kLinearStep = 200.0 / 3.0;
-  return mel < 15.0 ? mel * kLinearStep : 1000.0 * std::exp((mel - 15.0) * std::log(6.4) / 27.0);
-}
-
-}  // namespace
-
-at::Tensor slaney_filterbank(int64_t num_mels, int64_t n_fft, double sample_rate_hz, double low_hz, double high_hz,
-                             bool has_area_norm) {
-  const double low = hz_to_mel(low_hz), high = hz_to_mel(high_hz);
-  std::vector<double> edge(static_cast<size_t>(num_mels + 2));
-  for (size_t i = 0; i < edge.size(); ++i)
-    edge[i] = mel_to_hz(low + (high - low) * static_cast<double>(i) / static_cast<double>(num_mels + 1));
-  const int64_t num_bins = n_fft / 2 + 1;
-  at::Tensor bank = at::zeros({num_mels, num_bins}, at::kFloat);
-  float* values = bank.data_ptr<float>();
-  for (int64_t i = 0; i < num_mels; ++i) {
-    const double left = edge[static_cast<size_t>(i)], centre = edge[static_cast<size_t>(i + 1)],
-                 right = edge[static_cast<size_t>(i + 2)];
-    const double norm = has_area_norm ? 2.0 / (right - left) : 1.0;
-    for (int64_t b = 0; b < num_bins; ++b) {
-      const double hz = static_cast<double>(b) * sample_rate_hz / static_cast<double>(n_fft);
-      const double weight = std::min((hz - left) / (centre - left), (right - hz) / (right - centre));
-      values[i * num_bins + b] = static_cast<float>(std::max(0.0, weight) * norm);
-    }
-  }
-  return bank;
-}
-
 at::Tensor symmetric_hann(int64_t size) {
   // LibTorch's own, in fp32: its small values near the ends differ from exact ones, and the reference has them.
   at::Tensor window = at::hann_window(size, /*periodic=*/false, at::kFloat);
@@ -91,8 +55,8 @@ NemoLogMel::NemoLogMel(const Config& config, const WeightScope& weights) : confi
                               is_hann ? std::function<at::Tensor()>([&] { return symmetric_hann(config_.window_samples); })
                                       : nullptr);
   filterbank_ = featurizer.buffer("fb", {1, config_.num_mels, config_.n_fft / 2 + 1}, [&] {
-    return slaney_filterbank(config_.num_mels, config_.n_fft, static_cast<double>(config_.sample_rate_hz),
-                             config_.low_hz, config_.high_hz, config_.has_area_norm)
+    return slaney_mel_filters(config_.sample_rate_hz, config_.n_fft, config_.num_mels, config_.high_hz, config_.low_hz,
+                              config_.has_area_norm)
         .unsqueeze(0);
   });
   window_ = window_.to(at::kFloat);

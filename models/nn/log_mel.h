@@ -15,11 +15,6 @@
 
 namespace duet::models::nn {
 
-/// Triangular filters equally spaced on Slaney's mel scale (linear below 1 kHz, logarithmic above), each divided by half
-/// its width in Hz when `has_area_norm`. Computed in double. Returns [num_mels, n_fft/2 + 1] fp32.
-at::Tensor slaney_filterbank(int64_t num_mels, int64_t n_fft, double sample_rate_hz, double low_hz, double high_hz,
-                             bool has_area_norm = true);
-
 /// 0.5 - 0.5 cos(2 pi n / (size - 1)): symmetric, both ends 0. Returns [size] fp32.
 at::Tensor symmetric_hann(int64_t size);
 

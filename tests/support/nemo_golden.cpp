@@ -29,4 +29,25 @@ at::Tensor noise(at::IntArrayRef shape, uint64_t seed) {
   return out;
 }
 
+models::NemoPerceptionConfig tiny_perception(models::nn::ChunkContext context) {
+  models::NemoPerceptionConfig config;
+  config.encoder.in_features = 80;
+  config.encoder.subsampling_factor = 8;
+  config.encoder.subsampling_channels = 8;
+  models::nn::ConformerConfig& conformer = config.encoder.conformer;
+  conformer.width = 32;
+  conformer.num_layers = 2;
+  conformer.num_heads = 4;
+  conformer.feed_forward_factor = 2;
+  conformer.conv_kernel = 9;
+  conformer.context = context;
+  config.adapter = config.encoder;
+  config.adapter->in_features = 32;
+  config.adapter->subsampling_factor = 1;
+  config.adapter->conformer.num_layers = 1;
+  config.projection_in = 32;
+  config.out_width = 48;
+  return config;
+}
+
 }  // namespace duet::test

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "models/nemo_perception.h"
 #include "tests/support/streaming_laws.h"
 
 namespace duet::test {
@@ -15,5 +16,9 @@ at::Tensor golden_signal(int64_t num_samples = 12800);
 
 /// Uniform noise in -0.5..0.5 from a seed; the same on every machine and LibTorch.
 at::Tensor noise(at::IntArrayRef shape, uint64_t seed);
+
+/// Perception of the golden tiny model: 80 mels, 2 conformer layers of width 32 with 4 heads, adapter of 1 layer, 48 out;
+/// the same context in encoder and adapter.
+models::NemoPerceptionConfig tiny_perception(models::nn::ChunkContext context = {4, 2});
 
 }  // namespace duet::test
