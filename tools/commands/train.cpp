@@ -23,6 +23,7 @@ void add_train(CLI::App& app, Dispatch& dispatch) {
   CLI::App* command = app.add_subcommand("train", "Train a part of a model; resumes where it stopped, Ctrl-C saves");
   command->require_subcommand(1);
   add_stage(*command, dispatch, "encoder", "Speech encoder, by CTC on transcribed speech", train::train_encoder);
+  add_stage(*command, dispatch, "duplex", "Language model that listens, decides and speaks, on mixed dialogues", train::train_duplex);
 }
 
 }  // namespace duet::commands

@@ -35,5 +35,6 @@ std::string make_pieces(const std::vector<std::string>& texts, const std::string
 
 // The stages. Each returns 0, or 130 after Ctrl-C (saved).
 int train_encoder(const RecipeOptions& options);
+int train_duplex(const RecipeOptions& options);
 
 }  // namespace duet::train

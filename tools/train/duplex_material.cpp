@@ -1,0 +1,192 @@
+#include "tools/train/duplex_material.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "runtime/core/error.h"
+
+namespace duet::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kCodesMagic[8] = {'D', 'U', 'E', 'T', 'C', 'O', 'D', '1'};
+
+struct Codes {
+  int64_t num_frames = 0;
+  std::vector<int16_t> values;  // [K, num_frames]
+};
+
+// magic, u32 name bytes, name of the codec, then records {u32 key bytes, key, u32 frames, u32 values, int16 values}.
+std::unordered_map<std::string, Codes> read_codes(const std::string& path, const std::string& codec_name) {
+  std::unordered_map<std::string, Codes> out;
+  std::ifstream file(path, std::ios::binary);
+  const auto text = [&](std::string& value) {
+    uint32_t bytes = 0;
+    if (!file.read(reinterpret_cast<char*>(&bytes), 4) || bytes > 65536) return false;
+    value.resize(bytes);
+    return static_cast<bool>(file.read(value.data(), bytes));
+  };
+  char magic[8];
+  std::string name;
+  if (!file.read(magic, 8) || std::memcmp(magic, kCodesMagic, 8) != 0 || !text(name) || name != codec_name) return out;
+  std::string key;
+  while (text(key)) {
+    uint32_t sizes[2];
+    if (!file.read(reinterpret_cast<char*>(sizes), 8) || sizes[1] > (1u << 24)) break;
+    Codes codes{sizes[0], std::vector<int16_t>(sizes[1])};
+    if (!file.read(reinterpret_cast<char*>(codes.values.data()), static_cast<std::streamsize>(sizes[1]) * 2)) break;
+    out[key] = std::move(codes);
+  }
+  return out;
+}
+
+void write_codes(const std::string& path, const std::string& codec_name, const std::unordered_map<std::string, Codes>& all) {
+  std::ofstream file(path + ".new", std::ios::binary | std::ios::trunc);
+  const auto text = [&](const std::string& value) {
+    const auto bytes = static_cast<uint32_t>(value.size());
+    file.write(reinterpret_cast<const char*>(&bytes), 4);
+    file.write(value.data(), bytes);
+  };
+  file.write(kCodesMagic, 8);
+  text(codec_name);
+  for (const auto& [key, codes] : all) {
+    text(key);
+    const uint32_t sizes[2] = {static_cast<uint32_t>(codes.num_frames), static_cast<uint32_t>(codes.values.size())};
+    file.write(reinterpret_cast<const char*>(sizes), 8);
+    file.write(reinterpret_cast<const char*>(codes.values.data()), static_cast<std::streamsize>(codes.values.size()) * 2);
+  }
+  file.close();
+  if (!file)
+    throw core::LoadError({.subject = "codes cache", .expected = "a writable file", .found = {}, .file = path, .hint = {}});
+  fs::rename(path + ".new", path);
+}
+
+Codes encode(const codecs::CodecEncoder& codec, const std::vector<int16_t>& samples) {
+  const c10::InferenceMode inference;
+  std::vector<float> audio = to_float(samples);
+  const at::Tensor pcm = at::from_blob(audio.data(), {1, static_cast<int64_t>(audio.size())});
+  const at::Tensor codes = codec.forward(pcm)[0].to(at::kShort).contiguous();
+  return {codes.size(1), {codes.data_ptr<int16_t>(), codes.data_ptr<int16_t>() + codes.numel()}};
+}
+
+bool is_composed(const std::string& topic) {
+  return topic == "sum" || topic == "order" || topic == "correction" || topic == "repeat order";
+}
+
+}  // namespace
+
+std::string agent_tokenizer_flags() {
+  return "--pad_id=0 --pad_piece='<sil>' --bos_id=1 --eos_id=2 --unk_id=3 --hard_vocab_limit=false --split_digits=true";
+}
+
+std::vector<std::string> agent_tokenizer_texts(const std::vector<std::string>& manifests) {
+  std::set<std::string> texts;
+  for (const std::string& manifest : manifests)
+    for (const Utterance& item : read_manifest(manifest)) {
+      if (item.role == "agent") texts.insert(item.text);
+      if (!item.reply.empty() && item.split == "train") texts.insert(item.reply);
+    }
+  for (char letter = 'A'; letter <= 'Z'; ++letter)
+    for (const char* around : {"", ",", "."}) {
+      texts.insert(std::string(1, letter) + around);
+      texts.insert(std::string(1, static_cast<char>(letter + 32)) + around);
+    }
+  for (char digit = '0'; digit <= '9'; ++digit) texts.insert(std::string(1, digit));
+  return {texts.begin(), texts.end()};
+}
+
+std::vector<Utterance> without_heldout(std::vector<Utterance> users, const std::vector<std::string>& manifests) {
+  std::unordered_set<std::string> texts, replies;
+  for (const std::string& manifest : manifests)
+    for (const Utterance& item : read_manifest(manifest)) {
+      if (item.role != "user" || item.split != "heldout") continue;
+      if (item.topic != "backchannel") texts.insert(item.text);
+      if (is_composed(item.topic) && item.topic != "correction" && !item.reply.empty()) replies.insert(item.reply);
+    }
+  std::erase_if(users, [&](const Utterance& item) {
+    return item.split != "train" || texts.count(item.text) != 0 || (is_composed(item.topic) && replies.count(item.reply) != 0);
+  });
+  return users;
+}
+
+std::vector<int64_t> silence_codes(const codecs::CodecEncoder& codec, int64_t codec_rate_hz) {
+  const c10::InferenceMode inference;
+  const at::Tensor codes = codec.forward(at::zeros({1, 2 * codec_rate_hz}))[0].contiguous();  // [K, T]
+  const int64_t middle = codes.size(1) / 2;
+  std::vector<int64_t> out;
+  for (int64_t k = 0; k < codes.size(0); ++k) out.push_back(codes[k][middle].item<int64_t>());
+  return out;
+}
+
+DialogueMaterial load_material(const MaterialConfig& config, const models::SentencePieceModel& pieces,
+                               const codecs::CodecEncoder& codec, int64_t codec_rate_hz, const std::string& codec_name,
+                               const std::function<void(const std::string&)>& progress) {
+  const auto say = [&](const std::string& line) {
+    if (progress) progress(line);
+  };
+  const auto cached = [&](const char* name) {
+    return config.cache_dir.empty() ? std::string{} : (fs::path(config.cache_dir) / name).string();
+  };
+  if (!config.cache_dir.empty()) fs::create_directories(config.cache_dir);
+  DialogueMaterial material;
+  SpeechSetConfig set;
+  set.manifests = config.manifests;
+  set.skip_unreadable = true;  // a manifest may run ahead of its files while speech is still being made
+  set.role = "user";
+  set.split = "train";
+  set.trim_db = 40.0;
+  set.max_seconds = config.max_user_seconds;
+  set.cache_file = cached("user16k.pcm");
+  material.users = without_heldout(load_speech_set(set), config.manifests);
+  say(std::to_string(material.users.size()) + " user utterances");
+
+  set.role = "agent";
+  set.split.clear();
+  set.edge_ms = 30.0;
+  set.trim_db = 44.0;
+  set.max_seconds = config.max_agent_seconds;
+  set.cache_file = cached("agent16k.pcm");
+  std::unordered_map<std::string, std::vector<int16_t>> echo;
+  for (Utterance& item : load_speech_set(set)) echo[item.path] = std::move(item.samples);
+  set.sample_rate_hz = static_cast<int>(codec_rate_hz);
+  set.cache_file = cached("agent.pcm");
+  auto known = config.cache_dir.empty() ? std::unordered_map<std::string, Codes>{} : read_codes(cached("agent.codes"), codec_name);
+  std::unordered_map<std::string, Codes> used;
+  int64_t made = 0;
+  for (const Utterance& item : load_speech_set(set)) {
+    const std::string key = item.path + "|" + std::to_string(item.samples.size());
+    Codes codes;
+    if (const auto found = known.find(key); found != known.end()) {
+      codes = found->second;
+    } else {
+      codes = encode(codec, item.samples);
+      if (++made % 250 == 0) say(std::to_string(made) + " replies encoded");
+    }
+    AgentClip clip;
+    clip.text = item.text;
+    for (int id : pieces.encode(item.text)) clip.tokens.push_back(id);
+    clip.num_frames = codes.num_frames;
+    clip.codes = codes.values;
+    clip.samples = std::move(echo[item.path]);
+    material.agents.push_back(std::move(clip));
+    used[key] = std::move(codes);
+  }
+  if (made > 0 && !config.cache_dir.empty()) write_codes(cached("agent.codes"), codec_name, used);
+  say(std::to_string(material.agents.size()) + " replies, " + std::to_string(made) + " newly encoded");
+  for (const std::string& path : config.scripts)
+    for (DialogueScript& script : read_scripts(path))
+      if (script.split == "train") material.scripts.push_back(std::move(script));
+  material.silence = silence_codes(codec, codec_rate_hz);
+  return material;
+}
+
+}  // namespace duet::train
