@@ -40,8 +40,20 @@ while read -r group name rest; do
 done <"$root/tools/scripts/packages.txt"
 
 # setup.sh finds what is missing, and without root prints the list and stops.
-missing=$(duet_root=$root duet_script=test bash -c 'source "$1/tools/scripts/setup.sh"; missing_packages bash no-such-package-x' _ "$root")
+missing=$(duet_root=$root duet_script=test bash -euo pipefail -c 'source "$1/tools/scripts/setup.sh"; missing_packages bash no-such-package-x' _ "$root")
 if command -v dpkg-query >/dev/null; then [[ $missing == no-such-package-x ]] || fail "missing_packages: \"$missing\""; fi
+
+# Without root and without sudo: the list, and nothing else.
+if command -v dpkg-query >/dev/null && ((EUID == 0)) && command -v setpriv >/dev/null; then
+  mkdir -p "$work/plain/tools/scripts" && chmod 755 "$work" "$work/plain"
+  cp "$root/tools/scripts/setup.sh" "$work/plain/tools/scripts/" && chmod -R a+rX "$work/plain"
+  printf 'build bash shell\nbuild no-such-package-x nothing\n' >"$work/plain/tools/scripts/packages.txt"
+  out=$(setpriv --reuid=65534 --regid=65534 --clear-groups env PATH=/usr/bin:/bin HOME=/nonexistent \
+    duet_root="$work/plain" duet_script=test bash -euo pipefail -c \
+    'sudo() { false; }; source "$duet_root/tools/scripts/setup.sh"; install_packages build; echo went on' </dev/null 2>&1)
+  [[ $? == 1 && $out == *"apt-get install --no-install-recommends no-such-package-x"* && $out != *"went on"* ]] ||
+    fail "install_packages without root: \"$out\""
+fi
 
 "$root/check" --no-such 2>/dev/null; [[ $? == 2 ]] || fail "check: a usage error must exit with 2"
 "$root/.ci/run" no-such 2>/dev/null; [[ $? == 2 ]] || fail ".ci/run: a usage error must exit with 2"

@@ -4,19 +4,19 @@
 find_path(DuetLibTorch_INCLUDE_DIR ATen/ATen.h PATH_SUFFIXES include)
 find_library(DuetLibTorch_CPU_LIBRARY torch_cpu PATH_SUFFIXES lib)
 find_library(DuetLibTorch_C10_LIBRARY c10 PATH_SUFFIXES lib)
-if(DuetLibTorch_INCLUDE_DIR AND EXISTS "${DuetLibTorch_INCLUDE_DIR}/torch/csrc/api/include/torch/version.h")
-  file(STRINGS "${DuetLibTorch_INCLUDE_DIR}/torch/csrc/api/include/torch/version.h" _version_lines
-    REGEX "define TORCH_VERSION ")
-  string(REGEX MATCH "[0-9]+\\.[0-9]+\\.[0-9]+" DuetLibTorch_VERSION "${_version_lines}")
-endif()
-if(NOT DuetLibTorch_VERSION AND DuetLibTorch_INCLUDE_DIR
-   AND EXISTS "${DuetLibTorch_INCLUDE_DIR}/torch/headeronly/version.h")
-  foreach(part MAJOR MINOR PATCH)
-    file(STRINGS "${DuetLibTorch_INCLUDE_DIR}/torch/headeronly/version.h" _line REGEX "define TORCH_VERSION_${part} ")
-    string(REGEX MATCH "[0-9]+$" _${part} "${_line}")
-  endforeach()
-  set(DuetLibTorch_VERSION "${_MAJOR}.${_MINOR}.${_PATCH}")
-endif()
+# The version's parts: up to 2.8 in the C++ API's header, later in headeronly.
+foreach(header torch/csrc/api/include/torch/version.h torch/headeronly/version.h)
+  if(DuetLibTorch_INCLUDE_DIR AND NOT DuetLibTorch_VERSION AND EXISTS "${DuetLibTorch_INCLUDE_DIR}/${header}")
+    set(_parts)
+    foreach(part MAJOR MINOR PATCH)
+      file(STRINGS "${DuetLibTorch_INCLUDE_DIR}/${header}" _line REGEX "define TORCH_VERSION_${part} +[0-9]+")
+      if(_line MATCHES "([0-9]+)$")
+        list(APPEND _parts "${CMAKE_MATCH_1}")
+      endif()
+    endforeach()
+    list(JOIN _parts "." DuetLibTorch_VERSION)
+  endif()
+endforeach()
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(DuetLibTorch
   REQUIRED_VARS DuetLibTorch_CPU_LIBRARY DuetLibTorch_C10_LIBRARY DuetLibTorch_INCLUDE_DIR

@@ -22,7 +22,8 @@ packages() {
 # missing_packages NAME...: those that dpkg does not have installed.
 missing_packages() {
   local have
-  have=$(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "$@" 2>/dev/null | awk '$1 == "ii" {print $2}')
+  have=$(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "$@" 2>/dev/null | awk '$1 == "ii" {print $2}') ||
+    true  # dpkg-query fails when one of them is unknown
   local name
   for name in "$@"; do
     [[ $'\n'$have$'\n' == *$'\n'$name$'\n'* ]] || printf '%s\n' "$name"
