@@ -207,7 +207,7 @@ Metrics DuplexTask::evaluate() {
         ended += turn.has_ended || turn.last_code_step + 1 == generated.text.size(1);
         break;
       }
-      const bool is_right = !reply.empty() && is_right_answer(batch[b]->topic, batch[b]->key, reply);
+      const bool is_right = !reply.empty() && runtime::is_right(reply, read_answer_key(batch[b]->topic, batch[b]->key));
       answered += !reply.empty() && onset_ms >= 0.0;
       right += is_right;
       if (onset_ms >= 0.0) onsets.push_back(onset_ms);
