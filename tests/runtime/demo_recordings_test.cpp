@@ -32,6 +32,6 @@ TEST_CASE("the demo recordings have their words where demo.jsonl says", "[unit]"
     }
     ++num_files;
   }
-  CHECK(num_files == 5);
+  CHECK(num_files == 6);
   CHECK(audio::load_audio_file(folder + "order-human.ogg").samples.size() > 16000);
 }

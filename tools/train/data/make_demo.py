@@ -27,6 +27,29 @@ DEMOS = [
     ("barge-in", "bm_lewis", [0.4, "Tell me about whales.", 2.6, "Stop.", 2.2, "What is nine minus four?", 0.3],
      "a fact that stops at the word; then five"),
 ]
+# The recordings one after the other, with room for the answers [s]: what `duet` plays without a sound card.
+CONVERSATION = ["sum", 3.0, "capital", 3.0, "order-correction", 4.0, "barge-in"]
+
+
+def write(out, name, x):
+    soundfile.write(out / f"{name}.ogg", x, RATE_HZ, format="OGG", subtype="OPUS")
+
+
+def make_conversation(out, lines):
+    """conversation.ogg from the others, as decoded."""
+    pieces, turns, at = [], [], 0
+    for part in CONVERSATION:
+        if isinstance(part, str):
+            x, rate = soundfile.read(out / f"{part}.ogg", dtype="float32")
+            assert rate == RATE_HZ
+            for turn in next(line for line in lines if line["file"] == f"{part}.ogg")["turns"]:
+                turns.append(turn | {k: round(turn[k] + at / RATE_HZ, 3) for k in ("start_s", "end_s")})
+        else:
+            x = np.zeros(int(part * RATE_HZ), np.float32)
+        pieces.append(x)
+        at += len(x)
+    write(out, "conversation", np.concatenate(pieces))
+    return {"file": "conversation.ogg", "voice": "those of its parts", "turns": turns, "answer": "those of its parts"}
 
 
 def main():
@@ -49,8 +72,9 @@ def main():
                 x = np.zeros(int(part * RATE_HZ), np.float32)
             pieces.append(x)
             at += len(x)
-        soundfile.write(args.out / f"{name}.ogg", np.concatenate(pieces), RATE_HZ, format="OGG", subtype="OPUS")
+        write(args.out, name, np.concatenate(pieces))
         lines.append({"file": f"{name}.ogg", "voice": voice, "turns": turns, "answer": answer})
+    lines.append(make_conversation(args.out, lines))
     (args.out / "demo.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
