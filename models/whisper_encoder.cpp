@@ -92,6 +92,10 @@ WhisperEncoder::State WhisperEncoder::State::clone() const {
   return copy;
 }
 
+at::Tensor WhisperEncoder::speaking_logit(const at::Tensor& features) const {
+  return speaking_head_.forward(features).squeeze(-1);
+}
+
 WhisperEncoder::State WhisperEncoder::initial_state(int64_t batch) const {
   State state;
   state.pcm_tail = at::zeros({batch, kTailSamples});
@@ -136,7 +140,7 @@ WhisperEncoder::Output WhisperEncoder::finish(const at::Tensor& x, std::vector<n
   at::Tensor y = stack_.forward(normed.reshape({x.size(0), x.size(1) / kStack, kStack * config_.width}));
   for (size_t i = 0; i < top_.size(); ++i) y = states ? top_[i].step(y, (*states)[i]) : top_[i].forward(y);
   y = top_norm_.forward(y);
-  return {y, ctc_head_.forward(y), speaking_head_.forward(y).squeeze(-1)};
+  return {y, ctc_logits(y), speaking_logit(y)};
 }
 
 WhisperEncoder::Output WhisperEncoder::forward_mel(const at::Tensor& mel, int64_t position_offset) const {

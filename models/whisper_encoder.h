@@ -61,6 +61,10 @@ class WhisperEncoder {
   Output forward_mel(const at::Tensor& mel, int64_t position_offset = 0) const;
   Output forward(const at::Tensor& pcm) const { return forward_mel(log_mel(pcm)); }
 
+  /// The heads alone, on features of forward or step: [..., top_width] -> [..., ctc_pieces + 1], [...].
+  at::Tensor ctc_logits(const at::Tensor& features) const { return ctc_head_.forward(features); }
+  at::Tensor speaking_logit(const at::Tensor& features) const;
+
   State initial_state(int64_t batch) const;
   void reset(State& state) const;
   /// pcm [B, n], any n -> the frames completed by it (T may be 0). Equals forward on the concatenation.

@@ -168,6 +168,7 @@ ModelConfig read_bundled(const ConfigReader& file, ModelConfig config) {
   const ConfigReader codec = file.sub("codec");
   codec.get_choice("family", {"convnext"});
   config.convnext = read_convnext(codec);
+  config.interruptibility = file.get_double("interruptibility", 0.0, core::DoubleRange{-20.0, 20.0});
   config.silence_codes = codec.get_int_list("silence_codes", {}, IntRange{0, kSize.max});
   const ConfigReader tokenizer = file.sub("tokenizer");
   config.tokenizer_file = config.dir + "/" + tokenizer.get_string("file");
@@ -177,9 +178,13 @@ ModelConfig read_bundled(const ConfigReader& file, ModelConfig config) {
   if (file.has("ctc_tokenizer")) config.ctc_tokenizer_file = config.dir + "/" + file.sub("ctc_tokenizer").get_string("file");
   file.ignore({"training"});
   file.finish();
-  const int64_t width = config.whisper.top_width;
-  if (config.lm.user_width != width && !(config.lm.user_width == 0 && config.lm.llm.hidden == width))
-    file.sub("lm").fail("user_width", std::to_string(width) + " as encoder.top_width", std::to_string(config.lm.user_width));
+  const int64_t width = config.whisper.top_width, with_posterior = width + config.whisper.ctc_pieces + 1;
+  if (config.lm.user_width != width && config.lm.user_width != with_posterior &&
+      !(config.lm.user_width == 0 && config.lm.llm.hidden == width))
+    file.sub("lm").fail("user_width",
+                        std::to_string(width) + " as encoder.top_width, or " + std::to_string(with_posterior) +
+                            " with the CTC posterior beside it",
+                        std::to_string(config.lm.user_width));
   return config;
 }
 
@@ -253,6 +258,7 @@ std::string bundled_config_json(const ModelConfig& config, const std::string& tr
                {"encoder", write_whisper(config.whisper)},
                {"lm", write_lm(config.lm)},
                {"codec", write_convnext(config.convnext)}};
+  if (config.interruptibility != 0.0) json["interruptibility"] = config.interruptibility;
   json["codec"]["silence_codes"] = config.silence_codes;
   json["tokenizer"] = {{"file", fs::path(config.tokenizer_file).filename().string()},
                        {"bos", config.bos_piece},

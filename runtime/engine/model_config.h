@@ -38,11 +38,14 @@ struct ModelConfig {
   CodecFamily codec_family = CodecFamily::kConvNext;
   codecs::ConvNextCodecConfig convnext;
   codecs::NanoCodecConfig nano;
+  double interruptibility = 0.0;       ///< Of the sampler (models/sampler.h), unless a session says otherwise.
   std::vector<int64_t> silence_codes;  ///< Empty: the first said frame stands for silence.
 
   std::string tokenizer_file, ctc_tokenizer_file;  ///< Paths; the second empty when there is none.
   std::string bos_piece, eos_piece, pad_piece;     ///< Bundled models; NeMo's come from the tokenizer.
 
+  /// The LM also hears the encoder's CTC posterior (WhisperSpeechEncoder): lm.user_width says so.
+  bool has_ctc_input() const { return encoder_family == EncoderFamily::kWhisper && lm.user_width > whisper.top_width; }
   std::string config_file() const { return dir + "/config.json"; }
   std::string weights_file() const { return dir + "/model.safetensors"; }
   int64_t codec_sample_rate_hz() const;
