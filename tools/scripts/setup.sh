@@ -36,7 +36,7 @@ apt_progress() {
   while IFS=: read -r kind item percent text; do
     case $kind in
       dlstatus) text="downloading" ;;
-      pmstatus) text="installing ${item%%:*}" ;;
+      pmstatus) text="installing"; [[ $item == dpkg-exec ]] || text+=" ${item%%:*}" ;;
       *) continue ;;
     esac
     percent=${percent%%[.,]*}
