@@ -13,6 +13,7 @@ namespace {
 
 void add_all(CLI::App& app, Dispatch& dispatch) {
   add_doctor(app, dispatch);
+  add_talk(app, dispatch);
   add_train(app, dispatch);
 }
 
@@ -43,11 +44,7 @@ int run_main(int argc, const char* const* argv) {
     } catch (const CLI::ParseError& error) {
       return app.exit(error) == 0 ? 0 : 2;
     }
-    if (!dispatch.run) {
-      std::fputs(app.help().c_str(), stdout);
-      return 0;
-    }
-    return dispatch.run();
+    return dispatch.run ? dispatch.run() : dispatch.without_command();
   } catch (const std::exception& error) {
     return fail(error.what());
   }

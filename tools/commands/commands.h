@@ -23,12 +23,14 @@ namespace duet::commands {
 /// What parsing decided to run. The body runs after parsing, so its exceptions are never taken for usage errors.
 struct Dispatch {
   std::function<int()> run;
+  std::function<int()> without_command;  ///< What `duet` alone does.
 };
 
 /// Makes `body` the thing that happens when `command` is on the command line. `body` returns the exit code.
 void on_run(CLI::App& command, Dispatch& dispatch, std::function<int()> body);
 
 void add_doctor(CLI::App& app, Dispatch& dispatch);
+void add_talk(CLI::App& app, Dispatch& dispatch);
 void add_train(CLI::App& app, Dispatch& dispatch);
 
 /// Parses argv, runs one subcommand. core::Error and any other exception become one line on stderr and exit code 1;
