@@ -24,6 +24,9 @@ void add_train(CLI::App& app, Dispatch& dispatch) {
   command->require_subcommand(1);
   add_stage(*command, dispatch, "encoder", "Speech encoder, by CTC on transcribed speech", train::train_encoder);
   add_stage(*command, dispatch, "duplex", "Language model that listens, decides and speaks, on mixed dialogues", train::train_duplex);
+  add_stage(*command, dispatch, "codec", "Speech codec, by spectral distances and discriminators", train::train_codec);
+  add_stage(*command, dispatch, "codes", "Encode the agent's utterances with a trained codec (--out FILE.safetensors)",
+            train::encode_code_set);
 }
 
 }  // namespace duet::commands

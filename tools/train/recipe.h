@@ -36,5 +36,8 @@ std::string make_pieces(const std::vector<std::string>& texts, const std::string
 // The stages. Each returns 0, or 130 after Ctrl-C (saved).
 int train_encoder(const RecipeOptions& options);
 int train_duplex(const RecipeOptions& options);
+int train_codec(const RecipeOptions& options);
+/// Not a training: encodes `data.encode` with the codec `initial`; `out` is the file of codes (see encode_codes.h).
+int encode_code_set(const RecipeOptions& options);
 
 }  // namespace duet::train
