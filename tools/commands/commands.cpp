@@ -12,6 +12,8 @@ namespace duet::commands {
 namespace {
 
 void add_all(CLI::App& app, Dispatch& dispatch) {
+  add_run(app, dispatch);
+  add_bench(app, dispatch);
   add_doctor(app, dispatch);
   add_talk(app, dispatch);
   add_train(app, dispatch);

@@ -29,6 +29,8 @@ struct Dispatch {
 /// Makes `body` the thing that happens when `command` is on the command line. `body` returns the exit code.
 void on_run(CLI::App& command, Dispatch& dispatch, std::function<int()> body);
 
+void add_run(CLI::App& app, Dispatch& dispatch);
+void add_bench(CLI::App& app, Dispatch& dispatch);
 void add_doctor(CLI::App& app, Dispatch& dispatch);
 void add_talk(CLI::App& app, Dispatch& dispatch);
 void add_train(CLI::App& app, Dispatch& dispatch);
