@@ -27,6 +27,7 @@ void add_train(CLI::App& app, Dispatch& dispatch) {
   add_stage(*command, dispatch, "codec", "Speech codec, by spectral distances and discriminators", train::train_codec);
   add_stage(*command, dispatch, "codes", "Encode the agent's utterances with a trained codec (--out FILE.safetensors)",
             train::encode_code_set);
+  add_stage(*command, dispatch, "export", "Pack the trained parts into a model directory (int8)", train::train_export);
 }
 
 }  // namespace duet::commands

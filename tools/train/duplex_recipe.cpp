@@ -7,6 +7,7 @@
 #include "runtime/core/error.h"
 #include "tools/train/duplex_material.h"
 #include "tools/train/duplex_task.h"
+#include "tools/train/duplex_recipe.h"
 #include "tools/train/recipe.h"
 
 namespace duet::train {
@@ -143,6 +144,8 @@ std::vector<Utterance> read_questions(const MaterialConfig& material, int64_t li
 }
 
 }  // namespace
+
+models::DuplexLmConfig read_duplex_lm(const core::ConfigReader& recipe) { return read_lm(recipe.sub_or_empty("lm")); }
 
 int train_duplex(const RecipeOptions& options) {
   const core::ConfigReader config = core::ConfigReader::load_file(options.config, options.overrides);

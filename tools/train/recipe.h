@@ -39,5 +39,7 @@ int train_duplex(const RecipeOptions& options);
 int train_codec(const RecipeOptions& options);
 /// Not a training: encodes `data.encode` with the codec `initial`; `out` is the file of codes (see encode_codes.h).
 int encode_code_set(const RecipeOptions& options);
+/// Packs trained parts into a model directory (int8): docs/model-format.md.
+int train_export(const RecipeOptions& options);
 
 }  // namespace duet::train
