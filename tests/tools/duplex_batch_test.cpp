@@ -28,6 +28,7 @@ BatchConfig tiny_config() {
   config.silence = {7, 8};
   config.code_noise = 0.0;
   config.silence_share = 1.0;
+  config.index_multiple = 1;
   return config;
 }
 
@@ -52,6 +53,16 @@ TEST_CASE("a step hears text of its slot and codes of the slot before, and decid
   CHECK(list(batch.code_index) == std::vector<int64_t>{0, 1, 2, 3, 4, 5});
   const std::vector<float> code_want = {0.15f, 1, 1, 1, 1, 0.15f};
   for (int64_t i = 0; i < 6; ++i) CHECK(batch.code_weight[i].item<float>() == Approx(code_want[static_cast<size_t>(i)]));
+}
+
+TEST_CASE("scored positions are padded with weight zero", "[unit]") {
+  BatchConfig config = tiny_config();
+  config.index_multiple = 4;
+  Random random(1);
+  const DuplexBatch batch = make_batch({tiny()}, config, random);
+  CHECK(list(batch.code_index) == std::vector<int64_t>{0, 1, 2, 3, 4, 5, 0, 0});
+  CHECK(batch.code_weight[6].item<float>() == 0.0f);
+  CHECK(batch.code_weight[7].item<float>() == 0.0f);
 }
 
 TEST_CASE("leaving out silent slots keeps the expected weight", "[unit]") {

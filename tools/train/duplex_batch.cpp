@@ -14,6 +14,7 @@ DuplexBatch make_batch(const std::vector<Dialogue>& dialogues, const BatchConfig
   const auto batch = static_cast<int64_t>(dialogues.size());
   const int64_t steps = dialogues[0].num_steps, books = dialogues[0].num_codebooks;
   DUET_CHECK(books == static_cast<int64_t>(config.silence.size()));
+  DUET_CHECK(config.index_multiple > 0);
   DuplexBatch out;
   out.pcm = at::empty({batch, steps * kStepSamples});
   out.speaking = at::empty({batch, steps});
@@ -52,6 +53,11 @@ DuplexBatch make_batch(const std::vector<Dialogue>& dialogues, const BatchConfig
       index.push_back(b * steps + t);
       weight.push_back(is_silent ? silent_weight : 1.0f);
     }
+  }
+  // Padded (with weight 0) to few different lengths: kernels are built, and memory is laid out, once a shape.
+  while (static_cast<int64_t>(index.size()) % config.index_multiple != 0) {
+    index.push_back(0);
+    weight.push_back(0.0f);
   }
   out.code_index = at::tensor(index, at::kLong);
   out.code_weight = at::tensor(weight);

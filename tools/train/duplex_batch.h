@@ -25,6 +25,7 @@ struct BatchConfig {
   double silence_weight = 0.15;  ///< Of the codes of a silent slot.
   double silence_share = 0.25;   ///< Share of silent slots whose codes are scored at all (weighted up accordingly).
   double code_noise = 0.05;      ///< Share of the heard codes that is replaced.
+  int64_t index_multiple = 512;  ///< The number of scored positions is padded to a multiple of this.
 };
 
 struct DuplexBatch {
@@ -34,8 +35,8 @@ struct DuplexBatch {
   at::Tensor text_out;  ///< [B, T] int64: text slot t + 1; -100 (ignored) at the last step
   at::Tensor text_weight;   ///< [B, T] fp32
   at::Tensor codes_out;     ///< [B, K, T] int64: code slot t
-  at::Tensor code_index;    ///< [M] int64: flat positions b * T + t whose codes are scored
-  at::Tensor code_weight;   ///< [M] fp32
+  at::Tensor code_index;    ///< [M] int64: flat positions b * T + t whose codes are scored; 0 as padding
+  at::Tensor code_weight;   ///< [M] fp32; 0 for padding
   at::Tensor speaking;      ///< [B, T] fp32
 };
 

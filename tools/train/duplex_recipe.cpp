@@ -160,6 +160,7 @@ int train_duplex(const RecipeOptions& options) {
   task_config.pool_dialogues = config.get_int("pool_dialogues", task_config.pool_dialogues, core::IntRange{1, 1000000});
   task_config.text_weight = config.get_double("text_weight", task_config.text_weight);
   task_config.audio_weight = config.get_double("audio_weight", task_config.audio_weight);
+  task_config.text_focus = config.get_bool("text_focus", task_config.text_focus);
   task_config.ctc_weight = config.get_double("ctc_weight", task_config.ctc_weight);
   task_config.has_ctc_input = config.get_bool("ctc_input", true);
   task_config.encoder_lr_ratio = config.get_double("encoder_lr_ratio", task_config.encoder_lr_ratio);

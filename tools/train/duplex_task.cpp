@@ -132,7 +132,9 @@ Metrics DuplexTask::step(const StepContext& context, std::mt19937_64& rng) {
   }
   const at::Tensor text_target = batch.text_out.flatten();
   const at::Tensor text_losses = at::cross_entropy_loss(text_logits.to(at::kFloat).flatten(0, 1), text_target, {}, at::Reduction::None);
-  const at::Tensor text_loss = weighted_mean(text_losses, batch.text_weight.flatten());
+  at::Tensor text_weights = batch.text_weight.flatten();
+  if (config_.text_focus) text_weights = text_weights * (1.02 - at::exp(text_losses.detach().neg()));
+  const at::Tensor text_loss = weighted_mean(text_losses, text_weights);
   const at::Tensor code_target = batch.codes_out.transpose(1, 2).flatten(0, 1).index_select(0, batch.code_index);  // [M, K]
   const at::Tensor code_losses =
       at::cross_entropy_loss(audio_logits.to(at::kFloat).flatten(0, 1), code_target.flatten(), {}, at::Reduction::None)

@@ -37,6 +37,9 @@ class DuplexTask : public TrainTask {
     int64_t fresh_dialogues = 0;
     int64_t pool_dialogues = 200;
     double text_weight = 3.0, audio_weight = 4.0;  ///< Audio: the mean over codebooks.
+    /// Text positions count by 1 - p of the right token (focal loss, Lin et al. 2017, gamma 1): the few words that
+    /// depend on the question are else lost among those that follow by themselves.
+    bool text_focus = true;
     double ctc_weight = 0.3, speaking_weight = 0.1;
     bool bf16 = true;
     uint64_t data_seed = 1;
