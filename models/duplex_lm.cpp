@@ -38,10 +38,13 @@ DuplexLm::DuplexLm(const DuplexLmConfig& config, const WeightScope& weights)
   for (int64_t k = 0; k < config.num_codebooks; ++k)
     audio_tables_.push_back(
         weights.sub("embed_audio_tokens", k).parameter("weight", {config.code_vocab, width}, table));
-  text_head_ =
-      config.tie_text ? text_table_ : weights.parameter("lm_head.weight", {config.text_vocab, width}, head);
+  text_head_ = nn::Matrix(
+      config.tie_text ? text_table_ : weights.parameter("lm_head.weight", {config.text_vocab, width}, head));
   const int64_t rows = config.num_codebooks * config.code_vocab;
-  if (!config.tie_audio) audio_head_ = weights.parameter("audio_head.weight", {rows, width}, head);
+  if (config.tie_audio)
+    for (const at::Tensor& tied : audio_tables_) audio_heads_.emplace_back(tied);
+  else
+    audio_heads_.emplace_back(weights.parameter("audio_head.weight", {rows, width}, head));
   audio_bias_ = weights.parameter("audio_head.bias", {rows}, Init::zeros());
   if (config.user_width > 0) {
     const WeightScope adapter = weights.sub("adapter");
@@ -74,20 +77,19 @@ at::Tensor DuplexLm::hidden(const at::Tensor& user, const at::Tensor& text_in, c
   return llm_.forward(embed(user, text_in, codes_in, /*first_alone=*/false));
 }
 
-at::Tensor DuplexLm::text_logits(const at::Tensor& hidden) const { return at::linear(hidden, text_head_); }
+at::Tensor DuplexLm::text_logits(const at::Tensor& hidden) const { return text_head_.multiply(hidden); }
 
 at::Tensor DuplexLm::audio_logits(const at::Tensor& hidden) const {
   const int64_t num = config_.num_codebooks, vocab = config_.code_vocab;
-  if (audio_head_.defined()) {
-    const at::Tensor flat = at::linear(hidden, audio_head_, audio_bias_);
+  if (!config_.tie_audio) {
+    const at::Tensor flat = audio_heads_.front().multiply(hidden, audio_bias_);
     std::vector<int64_t> shape(hidden.sizes().begin(), hidden.sizes().end() - 1);
     shape.insert(shape.end(), {num, vocab});
     return flat.view(shape);
   }
   std::vector<at::Tensor> parts;
   for (int64_t k = 0; k < num; ++k)
-    parts.push_back(
-        at::linear(hidden, audio_tables_[static_cast<size_t>(k)], audio_bias_.narrow(0, k * vocab, vocab)));
+    parts.push_back(audio_heads_[static_cast<size_t>(k)].multiply(hidden, audio_bias_.narrow(0, k * vocab, vocab)));
   return at::stack(parts, -2);
 }
 

@@ -79,8 +79,8 @@ class DuplexLm {
   nn::Llama llm_;
   at::Tensor text_table_;                 // [Vt, H]
   std::vector<at::Tensor> audio_tables_;  // K of [V, H]
-  at::Tensor text_head_;                  // [Vt, H]; the table itself when tied
-  at::Tensor audio_head_;                 // [K V, H]; undefined when tied
+  nn::Matrix text_head_;                  // [Vt, H]; the table itself when tied
+  std::vector<nn::Matrix> audio_heads_;   // one of [K V, H], or the K tables when tied
   at::Tensor audio_bias_;                 // [K V]
   std::optional<nn::Linear> adapter_in_, adapter_out_;
 };

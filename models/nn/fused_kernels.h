@@ -29,6 +29,11 @@ void rotate_row(Rows x, const float* cos, const float* sin, int64_t d, Rows y);
 void unrotate_add_row(Rows x, const float* cos, const float* sin, int64_t d, float* y);
 void store_row(const float* x, int64_t d, Rows y);
 
+/// y = weight x + bias (null: 0), weight [rows, width] row-major, for one x; the second form has weight[r] * scale[r].
+void multiply_row(const float* weight, const float* x, const float* bias, int64_t rows, int64_t width, float* y);
+void multiply_row(const int8_t* weight, const float* scale, const float* x, const float* bias, int64_t rows,
+                  int64_t width, float* y);
+
 /// The row `index` rows of `width` values further on.
 inline Rows at_row(Rows rows, int64_t values) {
   if (rows.data == nullptr) return rows;

@@ -10,11 +10,11 @@
 namespace duet::models::nn {
 
 Linear::Linear(int64_t in, int64_t out, const WeightScope& weights, bool has_bias, Init init)
-    : weight_(weights.parameter("weight", {out, in}, init)) {
+    : matrix_(weights.parameter("weight", {out, in}, init)) {
   if (has_bias) bias_ = weights.parameter("bias", {out}, Init::zeros());
 }
 
-at::Tensor Linear::forward(const at::Tensor& x) const { return at::linear(x, weight_, bias_); }
+at::Tensor Linear::forward(const at::Tensor& x) const { return matrix_.multiply(x, bias_); }
 
 LayerNorm::LayerNorm(int64_t size, const WeightScope& weights, double epsilon, bool has_bias)
     : weight_(weights.parameter("weight", {size}, Init::ones())), epsilon_(epsilon) {

@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "models/nn/matrix.h"
 #include "models/weights/weight_reader.h"
 
 namespace duet::models::nn {
@@ -14,11 +15,12 @@ class Linear {
  public:
   Linear(int64_t in, int64_t out, const WeightScope& weights, bool has_bias = true, Init init = Init::fan_in());
   at::Tensor forward(const at::Tensor& x) const;
-  const at::Tensor& weight() const { return weight_; }
+  const at::Tensor& weight() const { return matrix_.weight(); }
   const at::Tensor& bias() const { return bias_; }
 
  private:
-  at::Tensor weight_, bias_;
+  Matrix matrix_;
+  at::Tensor bias_;
 };
 
 /// LayerNorm over the last axis, eps 1e-5 by default. Names: weight, bias [size].

@@ -1,0 +1,65 @@
+#include "models/nn/matrix.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "models/nn/fused.h"
+#include "models/nn/fused_kernels.h"
+
+namespace duet::models::nn {
+namespace {
+
+constexpr float kExactness = 1e-6F;    // of a row's largest value: fp32 rounding of scale * integer
+constexpr int64_t kWorthwhile = 4096;  // values; model files keep smaller matrices in fp32
+
+/// Integers and scale of one row, if it is such a row.
+bool pack_row(const float* row, int64_t width, int8_t* packed, float& scale) {
+  float largest = 0.0F;
+  for (int64_t i = 0; i < width; ++i) largest = std::max(largest, std::abs(row[i]));
+  scale = largest / 127.0F;
+  for (int64_t i = 0; i < width; ++i) {
+    const float value = scale > 0.0F ? std::nearbyint(row[i] / scale) : 0.0F;
+    if (!(std::abs(value * scale - row[i]) <= kExactness * largest)) return false;
+    packed[i] = static_cast<int8_t>(value);
+  }
+  return true;
+}
+
+}  // namespace
+
+Matrix::Matrix(at::Tensor weight) : weight_(std::move(weight)) {
+  if (weight_.scalar_type() != at::kFloat || weight_.numel() < kWorthwhile || !weight_.is_contiguous()) return;
+  const int64_t rows = weight_.size(0), width = weight_.size(1);
+  const float* values = weight_.data_ptr<float>();
+  std::vector<int8_t> probe(static_cast<size_t>(width));
+  float scale = 0.0F;
+  if (!pack_row(values, width, probe.data(), scale)) return;  // before allocating: most matrices end here
+  at::Tensor packed = at::empty({rows, width}, at::kChar), scales = at::empty({rows}, at::kFloat);
+  for (int64_t r = 0; r < rows; ++r)
+    if (!pack_row(values + r * width, width, packed.data_ptr<int8_t>() + r * width, scales.data_ptr<float>()[r])) return;
+  packed_ = packed;
+  scales_ = scales;
+}
+
+at::Tensor Matrix::multiply(const at::Tensor& x, const at::Tensor& bias) const {
+  const bool is_row = x.numel() == weight_.size(1) && x.scalar_type() == at::kFloat && x.is_contiguous() &&
+                      weight_.scalar_type() == at::kFloat && weight_.is_contiguous();
+  const bool has_graph = at::GradMode::is_enabled() && (x.requires_grad() || weight_.requires_grad());
+  if (!is_row || has_graph || product_dtype(x) != at::kFloat) return at::linear(x, weight_, bias);
+  std::vector<int64_t> shape(x.sizes().begin(), x.sizes().end());
+  shape.back() = weight_.size(0);
+  at::Tensor y = at::empty(shape, x.options());
+  const float* offset = bias.defined() ? bias.data_ptr<float>() : nullptr;
+  if (packed_.defined() && !weight_.requires_grad())
+    kernels::multiply_row(packed_.data_ptr<int8_t>(), scales_.data_ptr<float>(), x.data_ptr<float>(), offset,
+                          weight_.size(0), weight_.size(1), y.data_ptr<float>());
+  else
+    kernels::multiply_row(weight_.data_ptr<float>(), x.data_ptr<float>(), offset, weight_.size(0), weight_.size(1),
+                          y.data_ptr<float>());
+  return y;
+}
+
+}  // namespace duet::models::nn

@@ -1,0 +1,61 @@
+#include "models/nn/matrix.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <catch2/catch.hpp>
+
+#include "tests/support/nemo_golden.h"
+#include "tests/support/streaming_laws.h"
+
+using namespace duet;
+using models::nn::Matrix;
+
+namespace {
+
+constexpr int64_t kRows = 70, kWidth = 101;  // no multiples of the vector width
+
+/// Integers in -127..127 times a scale a row, the largest reached.
+at::Tensor eight_bit() {
+  at::Tensor values = (test::noise({kRows, kWidth}, 1) * 254).round();
+  values.select(1, 3).fill_(-127);
+  return values * (test::noise({kRows, 1}, 2) + 0.6) * 0.01;
+}
+
+at::Tensor exactly(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  return at::linear(x.to(at::kDouble), weight.to(at::kDouble), bias.to(at::kDouble)).to(at::kFloat);
+}
+
+}  // namespace
+
+TEST_CASE("one-row products are those of the definition, in fp32 and in 8 bits", "[unit]") {
+  const at::NoGradGuard no_grad;
+  const bool is_eight_bit = GENERATE(false, true);
+  const Matrix matrix(is_eight_bit ? eight_bit() : test::noise({kRows, kWidth}, 3));
+  CHECK(matrix.is_packed() == is_eight_bit);
+  const at::Tensor x = test::noise({1, 1, kWidth}, 4), bias = test::noise({kRows}, 5);
+  const at::Tensor y = matrix.multiply(x, bias);
+  CHECK(y.sizes() == at::IntArrayRef({1, 1, kRows}));
+  test::expect_close(y, exactly(x, matrix.weight(), bias), test::kStreamTolerance);
+  test::expect_close(matrix.multiply(x), exactly(x, matrix.weight(), at::zeros({kRows})), test::kStreamTolerance);
+  const at::Tensor many = test::noise({3, kWidth}, 6);
+  test::expect_close(matrix.multiply(many, bias), exactly(many, matrix.weight(), bias), test::kStreamTolerance);
+}
+
+TEST_CASE("a row of zeros has an 8-bit form, one odd value has not", "[unit]") {
+  at::Tensor weight = eight_bit();
+  weight.select(0, 5).zero_();
+  CHECK(Matrix(weight).is_packed());
+  weight[69][100] += 1e-4;
+  CHECK_FALSE(Matrix(weight).is_packed());
+}
+
+TEST_CASE("a matrix being trained is read as it is now", "[unit]") {
+  at::Tensor weight = eight_bit();
+  const Matrix matrix(weight);
+  weight.requires_grad_(true);
+  const at::Tensor x = test::noise({1, kWidth}, 4);
+  const at::NoGradGuard no_grad;
+  weight.mul_(2.0);
+  test::expect_close(matrix.multiply(x), exactly(x, weight, at::zeros({kRows})), test::kStreamTolerance);
+}
