@@ -4,11 +4,11 @@
 set(commit "unknown")
 find_program(GIT git)
 if(GIT AND EXISTS "${SOURCE}/.git")
-  execute_process(COMMAND "${GIT}" -C "${SOURCE}" rev-parse --short=10 HEAD OUTPUT_VARIABLE found
+  execute_process(COMMAND "${GIT}" -c safe.directory=* -C "${SOURCE}" rev-parse --short=10 HEAD OUTPUT_VARIABLE found
     OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)
   if(NOT failed)
     set(commit "${found}")
-    execute_process(COMMAND "${GIT}" -C "${SOURCE}" diff --quiet HEAD -- ERROR_QUIET RESULT_VARIABLE dirty)
+    execute_process(COMMAND "${GIT}" -c safe.directory=* -C "${SOURCE}" diff --quiet HEAD -- ERROR_QUIET RESULT_VARIABLE dirty)
     if(dirty)
       string(APPEND commit "+")
     endif()

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "${1:-$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../..}"
 list=$(git -c safe.directory='*' ls-files '*.h' '*.cpp' 2>/dev/null) || list=
-[[ -n $list && -e .git ]] || list=$(find . -name '*.h' -o -name '*.cpp' | sed 's|^\./||')
+[[ -n $list && -e .git ]] || list=$(find . -path ./build -prune -o \( -name '*.h' -o -name '*.cpp' \) -print | sed 's|^\./||')
 # shellcheck disable=SC2086
 awk '
   # The row of the folder table that a path belongs to.
