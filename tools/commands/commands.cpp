@@ -16,6 +16,7 @@ void add_all(CLI::App& app, Dispatch& dispatch) {
   add_bench(app, dispatch);
   add_doctor(app, dispatch);
   add_talk(app, dispatch);
+  add_parity(app, dispatch);
   add_train(app, dispatch);
 }
 
