@@ -27,7 +27,7 @@ TEST_CASE("two columns against time, a line per side and pause", "[unit]") {
 
 TEST_CASE("full lines wrap at words, and control characters do not reach the terminal", "[unit]") {
   std::ostringstream stream;
-  TranscriptView view(stream, 50);  // 20 columns a side, 18 used.
+  TranscriptView view(stream, 53);  // 22 columns a side, 19 used.
   view.user_words(1.0, "one two three four five\x1b[31m six");
   view.finish();
   CHECK(stream.str() ==
@@ -43,4 +43,15 @@ TEST_CASE("a new agent turn begins a new line", "[unit]") {
   view.agent_words(1.5, "Yes?");
   view.finish();
   CHECK(stream.str() == "   1.00                      Hi.\n   1.50                      Yes?\n");
+}
+
+TEST_CASE("a piece without a space goes on with its word, on the same line", "[unit]") {
+  std::ostringstream stream;
+  TranscriptView view(stream, 58);  // 24 columns a side, 21 used.
+  view.user_words(1.0, "their feather");
+  view.user_words(1.1, "s are");
+  view.user_words(2.9, "n't");
+  view.user_words(3.0, " soft");
+  view.finish();
+  CHECK(stream.str() == "   1.00  their feathers aren't\n   3.00  soft\n");
 }
