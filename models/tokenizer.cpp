@@ -4,6 +4,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <utility>
 
 #include "models/sentencepiece_library.h"
 #include "models/tokenizer_bpe.h"
