@@ -21,7 +21,8 @@ namespace {
 
 constexpr int kMinRateHz = 4000;
 constexpr int kMaxRateHz = 384000;
-/// Programs that write WAV into a pipe cannot know the size: espeak-ng puts 0x7ffff000, sox and ffmpeg more.
+/// Programs that write WAV into a pipe cannot know the size: espeak-ng puts 0x7ffff000, sox and
+/// ffmpeg more.
 constexpr std::uint32_t kUnknownSize = 0x7ffff000U;
 constexpr const char* kFormats = "a WAV, FLAC or Ogg file";
 
@@ -30,8 +31,8 @@ struct CloseSndfile {
 };
 using SndfilePtr = std::unique_ptr<SNDFILE, CloseSndfile>;
 
-[[noreturn]] void fail(const std::string& path, std::string subject, std::string expected, std::string found,
-                       std::string hint = "") {
+[[noreturn]] void fail(const std::string& path, std::string subject, std::string expected,
+                       std::string found, std::string hint = "") {
   throw core::LoadError({.subject = std::move(subject),
                          .expected = std::move(expected),
                          .found = std::move(found),
@@ -56,8 +57,8 @@ void check_riff(const std::string& path, std::ifstream& file, std::uint64_t file
     position += head.size();
     if (std::memcmp(head.data(), "data", 4) == 0) {
       if (size < kUnknownSize && size > file_bytes - position) {
-        fail(path, "data chunk", std::to_string(size) + " bytes (its header)", std::to_string(file_bytes - position),
-             "the file is truncated");
+        fail(path, "data chunk", std::to_string(size) + " bytes (its header)",
+             std::to_string(file_bytes - position), "the file is truncated");
       }
       return;
     }
@@ -101,8 +102,10 @@ void check_file(const std::string& path) {
   file.read(start.data(), start.size());
   const auto count = static_cast<std::size_t>(file.gcount());
   file.clear();
-  if (looks_like_text({start.data(), count})) fail(path, "audio file", kFormats, excerpt({start.data(), count}));
-  if (count >= 12 && std::memcmp(start.data(), "RIFF", 4) == 0 && std::memcmp(start.data() + 8, "WAVE", 4) == 0) {
+  if (looks_like_text({start.data(), count}))
+    fail(path, "audio file", kFormats, excerpt({start.data(), count}));
+  if (count >= 12 && std::memcmp(start.data(), "RIFF", 4) == 0 &&
+      std::memcmp(start.data() + 8, "WAVE", 4) == 0) {
     check_riff(path, file, file_bytes);
   }
 }
@@ -124,7 +127,8 @@ struct AudioFileReader::Impl {
   std::vector<float> interleaved;
 };
 
-AudioFileReader::AudioFileReader(const std::string& path, int channel) : impl_(std::make_unique<Impl>()) {
+AudioFileReader::AudioFileReader(const std::string& path, int channel)
+    : impl_(std::make_unique<Impl>()) {
   check_file(path);
   Impl& impl = *impl_;
   impl.path = path;
@@ -133,7 +137,8 @@ AudioFileReader::AudioFileReader(const std::string& path, int channel) : impl_(s
   if (!impl.file) fail(path, "audio file", kFormats, trimmed(sf_strerror(nullptr)));
   if (impl.info.frames <= 0) fail(path, "samples", "at least 1", "0");
   if (impl.info.samplerate < kMinRateHz || impl.info.samplerate > kMaxRateHz) {
-    fail(path, "sample rate", std::to_string(kMinRateHz) + " to " + std::to_string(kMaxRateHz) + " Hz",
+    fail(path, "sample rate",
+         std::to_string(kMinRateHz) + " to " + std::to_string(kMaxRateHz) + " Hz",
          std::to_string(impl.info.samplerate));
   }
   if (channel < 1 || channel > impl.info.channels) {
@@ -149,7 +154,9 @@ AudioFileReader::~AudioFileReader() = default;
 
 int AudioFileReader::rate_hz() const noexcept { return impl_->info.samplerate; }
 int AudioFileReader::num_channels() const noexcept { return impl_->info.channels; }
-std::optional<std::int64_t> AudioFileReader::num_samples() const noexcept { return impl_->info.frames; }
+std::optional<std::int64_t> AudioFileReader::num_samples() const noexcept {
+  return impl_->info.frames;
+}
 const std::string& AudioFileReader::name() const noexcept { return impl_->path; }
 
 std::size_t AudioFileReader::read(std::span<float> out) {
@@ -157,23 +164,24 @@ std::size_t AudioFileReader::read(std::span<float> out) {
   if (out.empty()) return 0;
   const auto channels = static_cast<std::size_t>(impl.info.channels);
   impl.interleaved.resize(out.size() * channels);
-  const sf_count_t count = sf_readf_float(impl.file.get(), impl.interleaved.data(), static_cast<sf_count_t>(out.size()));
+  const sf_count_t count =
+      sf_readf_float(impl.file.get(), impl.interleaved.data(), static_cast<sf_count_t>(out.size()));
   if (sf_error(impl.file.get()) != SF_ERR_NO_ERROR) {
-    fail(impl.path, "sample " + std::to_string(impl.position), "decodable audio", trimmed(sf_strerror(impl.file.get())),
-         "the file is damaged");
+    fail(impl.path, "sample " + std::to_string(impl.position), "decodable audio",
+         trimmed(sf_strerror(impl.file.get())), "the file is damaged");
   }
   for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
     const float value = impl.interleaved[i * channels + static_cast<std::size_t>(impl.channel - 1)];
     if (!std::isfinite(value)) {
-      fail(impl.path, "sample " + std::to_string(impl.position + static_cast<std::int64_t>(i)), "a finite number",
-           std::isnan(value) ? "nan" : "infinity");
+      fail(impl.path, "sample " + std::to_string(impl.position + static_cast<std::int64_t>(i)),
+           "a finite number", std::isnan(value) ? "nan" : "infinity");
     }
     out[i] = value;
   }
   impl.position += count;
   if (count == 0 && impl.position < impl.info.frames) {
-    fail(impl.path, "samples", std::to_string(impl.info.frames) + " (its header)", std::to_string(impl.position),
-         "the file is truncated");
+    fail(impl.path, "samples", std::to_string(impl.info.frames) + " (its header)",
+         std::to_string(impl.position), "the file is truncated");
   }
   return static_cast<std::size_t>(count);
 }
@@ -183,7 +191,8 @@ AudioClip load_audio_file(const std::string& path, int channel) {
   AudioClip clip{.samples = {}, .rate_hz = reader.rate_hz()};
   std::vector<float> chunk(65536);  // Grown by what is really there, never by what a header claims.
   while (const std::size_t count = reader.read(chunk)) {
-    clip.samples.insert(clip.samples.end(), chunk.begin(), chunk.begin() + static_cast<std::ptrdiff_t>(count));
+    clip.samples.insert(clip.samples.end(), chunk.begin(),
+                        chunk.begin() + static_cast<std::ptrdiff_t>(count));
   }
   return clip;
 }
@@ -211,12 +220,14 @@ WavWriter::~WavWriter() = default;
 
 void WavWriter::write(std::span<const float> interleaved) {
   Impl& impl = *impl_;
-  DUET_CHECK(impl.file != nullptr && interleaved.size() % static_cast<std::size_t>(impl.num_channels) == 0);
+  DUET_CHECK(impl.file != nullptr &&
+             interleaved.size() % static_cast<std::size_t>(impl.num_channels) == 0);
   impl.pcm.resize(interleaved.size());
   std::transform(interleaved.begin(), interleaved.end(), impl.pcm.begin(), [](float x) {
     return static_cast<short>(std::lrint(std::clamp(x * 32768.0F, -32768.0F, 32767.0F)));
   });
-  const auto frames = static_cast<sf_count_t>(interleaved.size() / static_cast<std::size_t>(impl.num_channels));
+  const auto frames =
+      static_cast<sf_count_t>(interleaved.size() / static_cast<std::size_t>(impl.num_channels));
   if (sf_writef_short(impl.file.get(), impl.pcm.data(), frames) != frames) {
     fail(impl.target.path(), "output file", std::to_string(frames) + " frames written",
          trimmed(sf_strerror(impl.file.get())));
@@ -226,11 +237,13 @@ void WavWriter::write(std::span<const float> interleaved) {
 void WavWriter::commit() {
   Impl& impl = *impl_;
   DUET_CHECK(impl.file != nullptr);
-  if (sf_close(impl.file.release()) != 0) fail(impl.target.path(), "output file", "a complete WAV", "a failed close");
+  if (sf_close(impl.file.release()) != 0)
+    fail(impl.target.path(), "output file", "a complete WAV", "a failed close");
   impl.target.commit();
 }
 
-void write_wav_file(const std::string& path, std::span<const float> interleaved, int rate_hz, int num_channels) {
+void write_wav_file(const std::string& path, std::span<const float> interleaved, int rate_hz,
+                    int num_channels) {
   WavWriter writer(path, rate_hz, num_channels);
   writer.write(interleaved);
   writer.commit();

@@ -1,6 +1,7 @@
 #pragma once
-// Audio files: WAV, FLAC, Ogg-Opus and whatever else libsndfile reads; PCM16 WAV out. Reading is strict: a file whose
-// header lies about its length is an error here, while libsndfile would quietly play what is left.
+// Audio files: WAV, FLAC, Ogg-Opus and whatever else libsndfile reads; PCM16 WAV out. Reading is
+// strict: a file whose header lies about its length is an error here, while libsndfile would
+// quietly play what is left.
 
 #include <cstdint>
 #include <memory>
@@ -17,8 +18,8 @@ namespace duet::audio {
 class AudioFileReader : public SampleSource {
  public:
   /// `channel` counts from 1; of a file with several, the first is read unless told otherwise.
-  /// Throws core::LoadError: missing file, not audio, truncated, without samples, a rate outside 4-384 kHz;
-  /// core::ConfigError: a channel the file does not have.
+  /// Throws core::LoadError: missing file, not audio, truncated, without samples, a rate outside
+  /// 4-384 kHz; core::ConfigError: a channel the file does not have.
   explicit AudioFileReader(const std::string& path, int channel = 1);
   ~AudioFileReader() override;
   AudioFileReader(const AudioFileReader&) = delete;
@@ -26,7 +27,8 @@ class AudioFileReader : public SampleSource {
 
   int rate_hz() const noexcept override;
   int num_channels() const noexcept;
-  /// Throws core::LoadError on damaged data, a non-finite sample, or an end before the declared one.
+  /// Throws core::LoadError on damaged data, a non-finite sample, or an end before the declared
+  /// one.
   std::size_t read(std::span<float> out) override;
   std::optional<std::int64_t> num_samples() const noexcept override;
   const std::string& name() const noexcept override;
@@ -44,11 +46,13 @@ struct AudioClip {
 /// The whole of one channel. Errors as AudioFileReader.
 AudioClip load_audio_file(const std::string& path, int channel = 1);
 
-/// Writes a PCM16 WAV next to its final place and renames it there on commit, so that a reader never sees a part.
-/// Destroyed without commit, it leaves nothing behind and an older file untouched.
+/// Writes a PCM16 WAV next to its final place and renames it there on commit, so that a reader
+/// never sees a part. Destroyed without commit, it leaves nothing behind and an older file
+/// untouched.
 class WavWriter {
  public:
-  /// Throws core::LoadError when the file cannot be created there or its name is taken by something other than a file.
+  /// Throws core::LoadError when the file cannot be created there or its name is taken by something
+  /// other than a file.
   WavWriter(const std::string& path, int rate_hz, int num_channels);
   ~WavWriter();
   WavWriter(const WavWriter&) = delete;
@@ -65,6 +69,7 @@ class WavWriter {
 };
 
 /// The whole file at once. Errors as WavWriter.
-void write_wav_file(const std::string& path, std::span<const float> interleaved, int rate_hz, int num_channels = 1);
+void write_wav_file(const std::string& path, std::span<const float> interleaved, int rate_hz,
+                    int num_channels = 1);
 
 }  // namespace duet::audio

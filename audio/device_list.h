@@ -17,8 +17,9 @@ struct AudioDevice {
   bool is_default_output = false;
 };
 
-/// Empty on a machine without a sound card. What the host's sound libraries print meanwhile is swallowed.
-/// Not thread-safe: it redirects stderr while it asks. Throws core::DeviceError when PortAudio itself fails.
+/// Empty on a machine without a sound card. What the host's sound libraries print meanwhile is
+/// swallowed. Not thread-safe: it redirects stderr while it asks. Throws core::DeviceError when
+/// PortAudio itself fails.
 std::vector<AudioDevice> list_audio_devices();
 
 }  // namespace duet::audio

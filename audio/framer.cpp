@@ -6,7 +6,8 @@
 
 namespace duet::audio {
 
-Framer::Framer(std::size_t block_samples, std::size_t capacity_samples) : block_samples_(block_samples) {
+Framer::Framer(std::size_t block_samples, std::size_t capacity_samples)
+    : block_samples_(block_samples) {
   DUET_CHECK(block_samples > 0);
   buffer_.reserve(capacity_samples > 0 ? capacity_samples : 4 * block_samples);
 }
@@ -32,7 +33,8 @@ std::size_t Framer::flush(std::span<float> block) {
   DUET_CHECK(block.size() == block_samples_ && num_pending() < block_samples_);
   const std::size_t count = num_pending();
   if (count == 0) return 0;
-  const auto rest = std::copy(buffer_.begin() + static_cast<std::ptrdiff_t>(begin_), buffer_.end(), block.begin());
+  const auto rest = std::copy(buffer_.begin() + static_cast<std::ptrdiff_t>(begin_), buffer_.end(),
+                              block.begin());
   std::fill(rest, block.end(), 0.0F);
   reset();
   return count;

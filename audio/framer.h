@@ -15,12 +15,13 @@ class Framer {
 
   std::size_t block_samples() const noexcept { return block_samples_; }
   void push(std::span<const float> samples);
-  /// Takes the next block (`block.size() == block_samples()`); false, and `block` untouched, when there is none yet.
+  /// Takes the next block (`block.size() == block_samples()`); false, and `block` untouched, when
+  /// there is none yet.
   bool pop(std::span<float> block);
   /// Samples waiting for their block to fill.
   std::size_t num_pending() const noexcept { return buffer_.size() - begin_; }
-  /// End of stream: the rest, zero-padded to a block. Returns how many real samples it has (0: nothing was pending
-  /// and `block` is untouched). Call after the last pop.
+  /// End of stream: the rest, zero-padded to a block. Returns how many real samples it has (0:
+  /// nothing was pending and `block` is untouched). Call after the last pop.
   std::size_t flush(std::span<float> block);
   void reset() noexcept;
 

@@ -17,8 +17,9 @@ constexpr int kMaxRateHz = 768000;
 constexpr int kZeroCrossings = 32;
 /// Kaiser's beta for 90 dB: 0.1102 (A - 8.7).
 constexpr double kBeta = 9.0;
-/// Half the transition band of that window, (A - 8) / (2.285 * 2 pi * 2 * kZeroCrossings) of the rate, is taken off the
-/// cutoff so that what folds back is already attenuated: (90 - 8) / 919 / 2 = 0.045 of the rate, 0.09 of Nyquist.
+/// Half the transition band of that window, (A - 8) / (2.285 * 2 pi * 2 * kZeroCrossings) of the
+/// rate, is taken off the cutoff so that what folds back is already attenuated: (90 - 8) / 919 / 2
+/// = 0.045 of the rate, 0.09 of Nyquist.
 constexpr double kCutoff = 0.92;
 /// More phases than this are interpolated linearly: the error, (pi / 1024)^2 / 8, is at -118 dB.
 constexpr std::int64_t kMaxPhases = 1024;
@@ -70,12 +71,15 @@ Resampler::Resampler(int input_rate_hz, int output_rate_hz)
     const double fraction = static_cast<double>(phase) / static_cast<double>(num_phases_);
     for (std::size_t k = 0; k < taps; ++k) {
       // Tap k weighs the input sample k - (half_taps_ - 1) after the one at or before the position.
-      const double distance = static_cast<double>(k) - static_cast<double>(half_taps_ - 1) - fraction;
+      const double distance =
+          static_cast<double>(k) - static_cast<double>(half_taps_ - 1) - fraction;
       const double edge = distance * scale / kZeroCrossings;
-      const double window = std::abs(edge) < 1.0 ? bessel_i0(kBeta * std::sqrt(1.0 - edge * edge)) / normal : 0.0;
+      const double window =
+          std::abs(edge) < 1.0 ? bessel_i0(kBeta * std::sqrt(1.0 - edge * edge)) / normal : 0.0;
       row[k] = window * sinc(kCutoff * scale * distance);
     }
-    const double sum = std::accumulate(row.begin(), row.end(), 0.0);  // Unity gain at 0 Hz in every phase.
+    const double sum =
+        std::accumulate(row.begin(), row.end(), 0.0);  // Unity gain at 0 Hz in every phase.
     for (std::size_t k = 0; k < taps; ++k) {
       bank_[static_cast<std::size_t>(phase) * taps + k] = static_cast<float>(row[k] / sum);
     }
@@ -115,8 +119,10 @@ void Resampler::emit(std::vector<float>& output) {
     ++num_output_;
   }
   // Keep what the next output sample needs.
-  const std::int64_t keep_from = num_output_ * down_ / up_ - static_cast<std::int64_t>(half_taps_) + 1;
-  const std::int64_t drop = std::clamp<std::int64_t>(keep_from - history_begin_, 0, std::ssize(history_));
+  const std::int64_t keep_from =
+      num_output_ * down_ / up_ - static_cast<std::int64_t>(half_taps_) + 1;
+  const std::int64_t drop =
+      std::clamp<std::int64_t>(keep_from - history_begin_, 0, std::ssize(history_));
   history_.erase(history_.begin(), history_.begin() + drop);
   history_begin_ += drop;
 }

@@ -71,7 +71,11 @@ std::size_t RawPcmSource::read(std::span<float> out) {
   if (is_first_) {
     const bool is_stopped = stop_ != nullptr && stop_();
     if (bytes_.size() < 2 && !is_stopped) {
-      throw core::LoadError({.subject = "samples", .expected = "at least 1", .found = "0", .file = name_, .hint = ""});
+      throw core::LoadError({.subject = "samples",
+                             .expected = "at least 1",
+                             .found = "0",
+                             .file = name_,
+                             .hint = ""});
     }
     check_start();
     is_first_ = false;

@@ -14,8 +14,11 @@ const DuplexLmConfig& validated(const DuplexLmConfig& config) {
 
 void require(bool good, const char* subject, const char* expected, int64_t found) {
   if (!good)
-    throw core::ConfigError(
-        {.subject = subject, .expected = expected, .found = std::to_string(found), .file = {}, .hint = {}});
+    throw core::ConfigError({.subject = subject,
+                             .expected = expected,
+                             .found = std::to_string(found),
+                             .file = {},
+                             .hint = {}});
 }
 
 }  // namespace
@@ -26,20 +29,23 @@ void DuplexLmConfig::validate() const {
   require(num_codebooks > 0, "lm.num_codebooks", "> 0", num_codebooks);
   require(code_vocab > 3, "lm.code_vocab", "codes + 3 control codes", code_vocab);
   require(user_width >= 0, "lm.user_width", ">= 0", user_width);
-  require(text_pad >= 0 && text_pad < text_vocab, "lm.text_pad", "an id below lm.text_vocab", text_pad);
+  require(text_pad >= 0 && text_pad < text_vocab, "lm.text_pad", "an id below lm.text_vocab",
+          text_pad);
 }
 
 DuplexLm::DuplexLm(const DuplexLmConfig& config, const WeightScope& weights)
     : config_(validated(config)), llm_(config.llm, weights.sub("llm")) {
   const int64_t width = config.llm.hidden;
-  // The K + 2 vectors of a step are summed and should start alike in size; heads start near uniform.
+  // The K + 2 vectors of a step are summed and should start alike in size; heads start near
+  // uniform.
   const Init table = Init::normal(0.05), head = Init::normal(0.02);
   text_table_ = weights.parameter("embed_tokens.weight", {config.text_vocab, width}, table);
   for (int64_t k = 0; k < config.num_codebooks; ++k)
-    audio_tables_.push_back(
-        weights.sub("embed_audio_tokens", k).parameter("weight", {config.code_vocab, width}, table));
+    audio_tables_.push_back(weights.sub("embed_audio_tokens", k)
+                                .parameter("weight", {config.code_vocab, width}, table));
   text_head_ = nn::Matrix(
-      config.tie_text ? text_table_ : weights.parameter("lm_head.weight", {config.text_vocab, width}, head));
+      config.tie_text ? text_table_
+                      : weights.parameter("lm_head.weight", {config.text_vocab, width}, head));
   const int64_t rows = config.num_codebooks * config.code_vocab;
   if (config.tie_audio)
     for (const at::Tensor& tied : audio_tables_) audio_heads_.emplace_back(tied);
@@ -59,8 +65,9 @@ DuplexLm::Tokens DuplexLm::initial_tokens(int64_t batch) const {
           at::full({batch, config_.num_codebooks}, config_.speech_delay(), options)};
 }
 
-// NeMo's inference adds (((w u + E) + A_0) + ...) from the second step on but w u + ((E + A_0) + ...) at the first;
-// sums differ in the last bit (all of bf16's rounding), so both orders are kept (spec 6.2).
+// NeMo's inference adds (((w u + E) + A_0) + ...) from the second step on but w u + ((E + A_0) +
+// ...) at the first; sums differ in the last bit (all of bf16's rounding), so both orders are kept
+// (spec 6.2).
 at::Tensor DuplexLm::embed(const at::Tensor& user, const at::Tensor& text, const at::Tensor& codes,
                            bool first_alone) const {
   at::Tensor u = user;
@@ -73,11 +80,14 @@ at::Tensor DuplexLm::embed(const at::Tensor& user, const at::Tensor& text, const
   return first_alone ? u + x : x;
 }
 
-at::Tensor DuplexLm::hidden(const at::Tensor& user, const at::Tensor& text_in, const at::Tensor& codes_in) const {
+at::Tensor DuplexLm::hidden(const at::Tensor& user, const at::Tensor& text_in,
+                            const at::Tensor& codes_in) const {
   return llm_.forward(embed(user, text_in, codes_in, /*first_alone=*/false));
 }
 
-at::Tensor DuplexLm::text_logits(const at::Tensor& hidden) const { return text_head_.multiply(hidden); }
+at::Tensor DuplexLm::text_logits(const at::Tensor& hidden) const {
+  return text_head_.multiply(hidden);
+}
 
 at::Tensor DuplexLm::audio_logits(const at::Tensor& hidden) const {
   const int64_t num = config_.num_codebooks, vocab = config_.code_vocab;
@@ -89,7 +99,8 @@ at::Tensor DuplexLm::audio_logits(const at::Tensor& hidden) const {
   }
   std::vector<at::Tensor> parts;
   for (int64_t k = 0; k < num; ++k)
-    parts.push_back(audio_heads_[static_cast<size_t>(k)].multiply(hidden, audio_bias_.narrow(0, k * vocab, vocab)));
+    parts.push_back(audio_heads_[static_cast<size_t>(k)].multiply(
+        hidden, audio_bias_.narrow(0, k * vocab, vocab)));
   return at::stack(parts, -2);
 }
 
@@ -100,7 +111,8 @@ DuplexLm::Logits DuplexLm::forward(const at::Tensor& user, const at::Tensor& tex
 }
 
 DuplexLm::Logits DuplexLm::step(const at::Tensor& user, const Tokens& heard, State& state) const {
-  const at::Tensor x = embed(user, heard.text.unsqueeze(1), heard.codes.unsqueeze(2), state.position == 0);
+  const at::Tensor x =
+      embed(user, heard.text.unsqueeze(1), heard.codes.unsqueeze(2), state.position == 0);
   const at::Tensor h = llm_.step(x, state).select(1, 0);
   return {text_logits(h), audio_logits(h)};
 }

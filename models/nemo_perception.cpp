@@ -23,16 +23,18 @@ double parse_guard(const core::ConfigReader& config) {
   if (config.has("log_zero_guard_value") &&
       config.kind("log_zero_guard_value") == core::ConfigReader::Kind::kString) {
     const std::string name = config.get_choice("log_zero_guard_value", {"tiny", "eps"});
-    return static_cast<double>(name == "tiny" ? std::numeric_limits<float>::min() : std::numeric_limits<float>::epsilon());
+    return static_cast<double>(name == "tiny" ? std::numeric_limits<float>::min()
+                                              : std::numeric_limits<float>::epsilon());
   }
   return config.get_double("log_zero_guard_value", kDefault, {0.0, 1.0});
 }
 
 /// Seconds or samples; seconds are truncated to samples as the reference does.
-int64_t parse_samples(const core::ConfigReader& config, const char* seconds_key, const char* samples_key,
-                      double fallback, int64_t rate) {
+int64_t parse_samples(const core::ConfigReader& config, const char* seconds_key,
+                      const char* samples_key, double fallback, int64_t rate) {
   if (config.has(samples_key)) return config.get_int(samples_key, core::IntRange{1, 1000000});
-  return static_cast<int64_t>(config.get_double(seconds_key, fallback, {0.0, 10.0}) * static_cast<double>(rate));
+  return static_cast<int64_t>(config.get_double(seconds_key, fallback, {0.0, 10.0}) *
+                              static_cast<double>(rate));
 }
 
 nn::NemoLogMel::Config parse_preprocessor(const core::ConfigReader& config) {
@@ -42,9 +44,12 @@ nn::NemoLogMel::Config parse_preprocessor(const core::ConfigReader& config) {
     config.fail("_target_", "AudioToMelSpectrogramPreprocessor", target);
   out.sample_rate_hz = config.get_int("sample_rate", 16000, {1, 1000000});
   if (out.sample_rate_hz != kUserSampleRateHz)
-    config.fail("sample_rate", std::to_string(kUserSampleRateHz), std::to_string(out.sample_rate_hz));
-  out.window_samples = parse_samples(config, "window_size", "n_window_size", 0.02, out.sample_rate_hz);
-  out.hop_samples = parse_samples(config, "window_stride", "n_window_stride", 0.01, out.sample_rate_hz);
+    config.fail("sample_rate", std::to_string(kUserSampleRateHz),
+                std::to_string(out.sample_rate_hz));
+  out.window_samples =
+      parse_samples(config, "window_size", "n_window_size", 0.02, out.sample_rate_hz);
+  out.hop_samples =
+      parse_samples(config, "window_stride", "n_window_stride", 0.01, out.sample_rate_hz);
   int64_t power_of_two = 1;
   while (power_of_two < out.window_samples) power_of_two *= 2;
   out.n_fft = config.get_int("n_fft", power_of_two, {1, 1 << 20});
@@ -53,20 +58,23 @@ nn::NemoLogMel::Config parse_preprocessor(const core::ConfigReader& config) {
   out.preemphasis = config.get_double("preemph", 0.97, {0.0, 1.0});
   out.magnitude_power = config.get_double("mag_power", 2.0, {0.1, 10.0});
   out.log_guard = parse_guard(config);
-  out.is_guard_clamped = config.get_choice("log_zero_guard_type", "add", {"add", "clamp"}) == "clamp";
+  out.is_guard_clamped =
+      config.get_choice("log_zero_guard_type", "add", {"add", "clamp"}) == "clamp";
   out.low_hz = config.get_double("lowfreq", 0.0, {0.0, 1e6});
-  out.high_hz = config.get_double("highfreq", static_cast<double>(out.sample_rate_hz) / 2.0, {0.0, 1e6});
+  out.high_hz =
+      config.get_double("highfreq", static_cast<double>(out.sample_rate_hz) / 2.0, {0.0, 1e6});
   out.has_area_norm = config.get_string("mel_norm", "slaney") == "slaney";
   const std::string normalize = config.get_string("normalize", "per_feature");
   if (normalize == "per_feature" || normalize == "all_features")
-    config.fail("normalize", "'NA'", "'" + normalize + "'", "it needs the whole utterance and cannot be streamed");
+    config.fail("normalize", "'NA'", "'" + normalize + "'",
+                "it needs the whole utterance and cannot be streamed");
   if (!config.get_bool("log", true)) config.fail("log", "true", "false");
   if (config.get_bool("exact_pad", false)) config.fail("exact_pad", "false", "true");
   if (config.get_int("frame_splicing", 1) != 1)
     config.fail("frame_splicing", "1", std::to_string(config.get_int("frame_splicing", 1)));
   // pad_to, pad_value: padding of a whole utterance; the rest acts in training only.
-  config.ignore({"pad_to", "pad_value", "dither", "nb_augmentation_prob", "nb_max_freq", "rng", "stft_conv",
-                 "stft_exact_pad", "use_torchaudio", "preemph_zero_pad"});
+  config.ignore({"pad_to", "pad_value", "dither", "nb_augmentation_prob", "nb_max_freq", "rng",
+                 "stft_conv", "stft_exact_pad", "use_torchaudio", "preemph_zero_pad"});
   out.validate();
   return out;
 }
@@ -83,18 +91,21 @@ void NemoPerceptionConfig::validate() const {
   };
   log_mel.validate();
   encoder.validate();
-  if (encoder.in_features != log_mel.num_mels) fail("perception.encoder.feat_in", log_mel.num_mels, encoder.in_features);
+  if (encoder.in_features != log_mel.num_mels)
+    fail("perception.encoder.feat_in", log_mel.num_mels, encoder.in_features);
   const int64_t frame = log_mel.hop_samples * encoder.subsampling_factor;
   if (frame != kUserFrameSamples) fail("samples per encoder frame", kUserFrameSamples, frame);
   int64_t width = encoder.width();
   if (adapter) {
     adapter->validate();
-    if (adapter->in_features != width) fail("perception.modality_adapter.feat_in", width, adapter->in_features);
+    if (adapter->in_features != width)
+      fail("perception.modality_adapter.feat_in", width, adapter->in_features);
     if (adapter->subsampling_factor != 1)
       fail("perception.modality_adapter.subsampling_factor", 1, adapter->subsampling_factor);
     width = adapter->width();
   }
-  if (projection_in > 0 && projection_in != width) fail("perception.modality_adapter.d_model", width, projection_in);
+  if (projection_in > 0 && projection_in != width)
+    fail("perception.modality_adapter.d_model", width, projection_in);
   if (projection_in == 0 && out_width != width) fail("perception.output_dim", width, out_width);
 }
 
@@ -105,7 +116,8 @@ NemoPerceptionConfig NemoPerceptionConfig::parse(const core::ConfigReader& confi
   out.log_mel = parse_preprocessor(config.sub("preprocessor"));
   const core::ConfigReader encoder = config.sub("encoder");
   const std::string encoder_class = target_class(encoder, "_target_", "ConformerEncoder");
-  if (encoder_class != "ConformerEncoder") encoder.fail("_target_", "ConformerEncoder", encoder_class);
+  if (encoder_class != "ConformerEncoder")
+    encoder.fail("_target_", "ConformerEncoder", encoder_class);
   out.encoder = NemoEncoderConfig::parse(encoder, context);
   const core::ConfigReader adapter = config.sub("modality_adapter");
   const std::string adapter_class = target_class(adapter, "_target_", "ConformerEncoder");
@@ -142,7 +154,8 @@ NemoPerception::NemoPerception(const NemoPerceptionConfig& config, const WeightS
       log_mel_(config.log_mel, weights.sub("preprocessor")),
       encoder_(config.encoder, weights.sub("encoder")) {
   if (config_.adapter) adapter_.emplace(*config_.adapter, weights.sub("modality_adapter"));
-  if (config_.projection_in > 0) projection_.emplace(config_.projection_in, config_.out_width, weights.sub("proj"));
+  if (config_.projection_in > 0)
+    projection_.emplace(config_.projection_in, config_.out_width, weights.sub("proj"));
 }
 
 std::unique_ptr<SpeechEncoder::State> NemoPerception::initial_state(int64_t batch) const {
@@ -160,7 +173,9 @@ void NemoPerception::reset(State& state) const {
   if (adapter_) adapter_->reset(*stream.adapter);
 }
 
-at::Tensor NemoPerception::project(const at::Tensor& x) const { return projection_ ? projection_->forward(x) : x; }
+at::Tensor NemoPerception::project(const at::Tensor& x) const {
+  return projection_ ? projection_->forward(x) : x;
+}
 
 NemoPerception::Stages NemoPerception::forward_stages(const at::Tensor& pcm) const {
   Stages stages;
@@ -190,7 +205,8 @@ at::Tensor NemoPerception::flush(State& state) const {
   const at::Tensor encoded =
       at::cat({encoder_.step(mel, stream.encoder), encoder_.flush(stream.encoder)}, 1);
   if (!adapter_) return project(encoded);
-  return project(at::cat({adapter_->step(encoded, *stream.adapter), adapter_->flush(*stream.adapter)}, 1));
+  return project(
+      at::cat({adapter_->step(encoded, *stream.adapter), adapter_->flush(*stream.adapter)}, 1));
 }
 
 int64_t NemoPerception::lookahead_samples() const {

@@ -1,6 +1,7 @@
 #pragma once
-// The perception of NeMo's duplex models: 16 kHz samples -> log-mel -> FastConformer -> modality adapter -> projection
-// to the LM's width. Source: nemo/collections/speechlm2/modules/perception.py; checkpoint prefix: perception.
+// The perception of NeMo's duplex models: 16 kHz samples -> log-mel -> FastConformer -> modality
+// adapter -> projection to the LM's width. Source:
+// nemo/collections/speechlm2/modules/perception.py; checkpoint prefix: perception.
 
 #include <ATen/core/Tensor.h>
 
@@ -19,13 +20,17 @@ struct NemoPerceptionConfig {
   nn::NemoLogMel::Config log_mel;
   NemoEncoderConfig encoder;
   std::optional<NemoEncoderConfig> adapter;  ///< nullopt: IdentityConnector.
-  int64_t projection_in = 0;                 ///< The adapter block's d_model when it asks for a projection, else 0.
-  int64_t out_width = 2048;                  ///< output_dim: the LM's width.
+  int64_t projection_in =
+      0;                     ///< The adapter block's d_model when it asks for a projection, else 0.
+  int64_t out_width = 2048;  ///< output_dim: the LM's width.
 
-  void validate() const;  ///< Throws core::ConfigError: widths that do not meet, a frame other than 80 ms.
+  void validate()
+      const;  ///< Throws core::ConfigError: widths that do not meet, a frame other than 80 ms.
 
-  /// From the `perception` block of a model's config.json. `context` as in NemoEncoderConfig::parse, for the encoder.
-  static NemoPerceptionConfig parse(const core::ConfigReader& config, std::optional<nn::ChunkContext> context = {});
+  /// From the `perception` block of a model's config.json. `context` as in
+  /// NemoEncoderConfig::parse, for the encoder.
+  static NemoPerceptionConfig parse(const core::ConfigReader& config,
+                                    std::optional<nn::ChunkContext> context = {});
 };
 
 class NemoPerception : public SpeechEncoder {
@@ -37,7 +42,8 @@ class NemoPerception : public SpeechEncoder {
     std::unique_ptr<State> clone() const override;
     int64_t num_bytes() const override;
   };
-  /// Every stage of a whole utterance, for comparison with a reference. Each [B, n or T, width of the stage].
+  /// Every stage of a whole utterance, for comparison with a reference. Each [B, n or T, width of
+  /// the stage].
   struct Stages {
     at::Tensor mel, pre_encode, encoder, adapter, user;
   };

@@ -10,12 +10,15 @@
 namespace duet::models {
 namespace {
 
-void require(bool good, const char* subject, const std::string& expected, const std::string& found) {
+void require(bool good, const char* subject, const std::string& expected,
+             const std::string& found) {
   if (!good)
-    throw core::ConfigError({.subject = subject, .expected = expected, .found = found, .file = {}, .hint = {}});
+    throw core::ConfigError(
+        {.subject = subject, .expected = expected, .found = found, .file = {}, .hint = {}});
 }
 
-/// 53 random bits in [0, 1): unlike std::uniform_real_distribution the same in every standard library.
+/// 53 random bits in [0, 1): unlike std::uniform_real_distribution the same in every standard
+/// library.
 double uniform(std::mt19937_64& random) { return static_cast<double>(random() >> 11) * 0x1.0p-53; }
 
 /// `logit` is a function of the index, so that biases need no copy.
@@ -31,7 +34,8 @@ int64_t draw(int64_t count, Logit logit, double temperature, std::mt19937_64& ra
       best = i;
     }
   }
-  if (!std::isfinite(top)) throw std::runtime_error("no finite logit among " + std::to_string(count));
+  if (!std::isfinite(top))
+    throw std::runtime_error("no finite logit among " + std::to_string(count));
   if (temperature == 0.0) return best;
   double total = 0.0;
   for (int64_t i = 0; i < count; ++i) total += std::exp((logit(i) - top) / temperature);
@@ -48,10 +52,12 @@ int64_t draw(int64_t count, Logit logit, double temperature, std::mt19937_64& ra
 void SamplerConfig::validate() const {
   require(temperature >= 0.0 && std::isfinite(temperature), "temperature", "0 (greedy) or above",
           std::to_string(temperature));
-  require(std::isfinite(interruptibility), "interruptibility", "a finite value", std::to_string(interruptibility));
-  require(text_bos != text_eos && text_pad != text_bos && text_pad != text_eos, "text ids",
-          "three different ids for pad, bos and eos",
-          std::to_string(text_pad) + ", " + std::to_string(text_bos) + ", " + std::to_string(text_eos));
+  require(std::isfinite(interruptibility), "interruptibility", "a finite value",
+          std::to_string(interruptibility));
+  require(
+      text_bos != text_eos && text_pad != text_bos && text_pad != text_eos, "text ids",
+      "three different ids for pad, bos and eos",
+      std::to_string(text_pad) + ", " + std::to_string(text_bos) + ", " + std::to_string(text_eos));
 }
 
 Sampler::Sampler(const SamplerConfig& config) : config_(config) { config_.validate(); }
@@ -65,7 +71,8 @@ int64_t Sampler::sample_text(std::span<const float> logits, State& state) const 
     if (i == config_.text_eos) return value + lean;
     return i == config_.text_pad ? value + 0.5 * lean : value;
   };
-  const int64_t token = draw(static_cast<int64_t>(logits.size()), logit, config_.temperature, state.random);
+  const int64_t token =
+      draw(static_cast<int64_t>(logits.size()), logit, config_.temperature, state.random);
   follow(token, state);
   return token;
 }
@@ -83,8 +90,8 @@ void Sampler::follow(int64_t text_token, State& state) const {
 ControlCodes::ControlCodes(int64_t num_codes, std::vector<int64_t> silence)
     : num_codes_(num_codes), silence_(std::move(silence)) {
   for (const int64_t code : silence_)
-    require(code >= 0 && code < num_codes, "silence_codes", "codes below " + std::to_string(num_codes),
-            std::to_string(code));
+    require(code >= 0 && code < num_codes, "silence_codes",
+            "codes below " + std::to_string(num_codes), std::to_string(code));
 }
 
 void ControlCodes::replace(std::span<int64_t> codes, State& state) const {

@@ -1,7 +1,8 @@
 #pragma once
 // From logits to tokens, and from said codes to codes the codec can decode. No tensors.
-// Greedy by default, ties to the lowest index, every id admissible (NeMo DuplexS2SModel.offline_inference). The model
-// alone decides when to speak and to stop; `interruptibility` only leans on its own logits.
+// Greedy by default, ties to the lowest index, every id admissible (NeMo
+// DuplexS2SModel.offline_inference). The model alone decides when to speak and to stop;
+// `interruptibility` only leans on its own logits.
 
 #include <cstdint>
 #include <random>
@@ -13,8 +14,9 @@ namespace duet::models {
 struct SamplerConfig {
   double temperature = 0.0;  ///< 0: greedy; else of text and codes.
   uint64_t seed = 0;
-  /// Constant added to the end token's logit while a turn is open, and half of it to the pad's: larger stops sooner,
-  /// in the middle of the text as well as after it. Outside of turns nothing is added: reply latency stays as learned.
+  /// Constant added to the end token's logit while a turn is open, and half of it to the pad's:
+  /// larger stops sooner, in the middle of the text as well as after it. Outside of turns nothing
+  /// is added: reply latency stays as learned.
   double interruptibility = 0.0;
   int64_t text_pad = 0, text_bos = 1, text_eos = 2;
 
@@ -32,8 +34,8 @@ class Sampler {
   explicit Sampler(const SamplerConfig& config);
   State initial_state() const;
 
-  /// Draws the text token of a step and follows the turn. Throws std::runtime_error when a logit is NaN or no logit is
-  /// finite.
+  /// Draws the text token of a step and follows the turn. Throws std::runtime_error when a logit is
+  /// NaN or no logit is finite.
   int64_t sample_text(std::span<const float> logits, State& state) const;
   /// Draws the code of one codebook. Throws as above.
   int64_t sample_code(std::span<const float> logits, State& state) const;
@@ -46,9 +48,9 @@ class Sampler {
   SamplerConfig config_;
 };
 
-/// Replaces control codes (ids >= C: speech BOS, EOS, DELAY) before decoding, per codebook: by the configured silence,
-/// or without one by the session's first said frame, as NeMo does (a control code there stays; FSQ decodes it modulo
-/// C). What the model hears back is never replaced.
+/// Replaces control codes (ids >= C: speech BOS, EOS, DELAY) before decoding, per codebook: by the
+/// configured silence, or without one by the session's first said frame, as NeMo does (a control
+/// code there stays; FSQ decodes it modulo C). What the model hears back is never replaced.
 class ControlCodes {
  public:
   struct State {

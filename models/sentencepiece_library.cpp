@@ -28,7 +28,8 @@ constexpr const char* kShimName = "libduet_sentencepiece.so";
 // The build tree first when we run from it, then beside or under the installed binary.
 void* open_shim() {
   std::error_code ignored;
-  const std::filesystem::path binary = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
+  const std::filesystem::path binary =
+      std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
   std::string tried;
   for (const std::filesystem::path& path :
        {binary / kShimName, binary / ".." / kShimName, binary / "../lib/duet" / kShimName,
@@ -36,8 +37,11 @@ void* open_shim() {
     if (void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND)) return handle;
     tried += (tried.empty() ? "" : "; ") + std::string(dlerror());
   }
-  throw core::LoadError({.subject = kShimName, .expected = "the SentencePiece module beside the binary", .found = tried,
-                         .file = {}, .hint = "reinstall duet, or run it from its build folder"});
+  throw core::LoadError({.subject = kShimName,
+                         .expected = "the SentencePiece module beside the binary",
+                         .found = tried,
+                         .file = {},
+                         .hint = "reinstall duet, or run it from its build folder"});
 }
 
 const Functions& functions() {
@@ -73,14 +77,21 @@ SentencePieceModel::SentencePieceModel(const std::string& path) : impl_(std::mak
   std::ifstream file(path, std::ios::binary);
   std::stringstream content;
   content << file.rdbuf();
-  if (!file) throw core::LoadError({.subject = "SentencePiece model", .expected = "a readable file", .found = "nothing",
-                                    .file = path, .hint = {}});
+  if (!file)
+    throw core::LoadError({.subject = "SentencePiece model",
+                           .expected = "a readable file",
+                           .found = "nothing",
+                           .file = path,
+                           .hint = {}});
   const std::string data = content.str();
   std::array<char, 256> error{};
   impl_->handle = functions().load(data.data(), data.size(), error.data(), error.size());
   if (!impl_->handle)
-    throw core::LoadError({.subject = "SentencePiece model", .expected = "a serialised model", .found = error.data(),
-                           .file = path, .hint = {}});
+    throw core::LoadError({.subject = "SentencePiece model",
+                           .expected = "a serialised model",
+                           .found = error.data(),
+                           .file = path,
+                           .hint = {}});
 }
 
 SentencePieceModel::~SentencePieceModel() = default;
@@ -100,7 +111,9 @@ std::string SentencePieceModel::piece(int id) const {
   return functions().piece(impl_->handle, id);
 }
 
-int SentencePieceModel::id(const std::string& piece) const { return functions().id(impl_->handle, piece.c_str()); }
+int SentencePieceModel::id(const std::string& piece) const {
+  return functions().id(impl_->handle, piece.c_str());
+}
 
 SentencePieceModel::Kind SentencePieceModel::kind(int id) const {
   DUET_CHECK(id >= 0 && id < size());

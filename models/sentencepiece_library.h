@@ -1,6 +1,6 @@
 #pragma once
-// SentencePiece behind a wall (see models/sentencepiece/shim.cpp for why). Plain access to one model;
-// models/tokenizer.h builds the tokenizer seam on it.
+// SentencePiece behind a wall (see models/sentencepiece/shim.cpp for why). Plain access to one
+// model; models/tokenizer.h builds the tokenizer seam on it.
 
 #include <memory>
 #include <string>

@@ -1,11 +1,12 @@
 #pragma once
-// The seam between the speech encoder families: 16 kHz samples of the user in, one user frame per 80 ms out.
-// Implementations: NeMo perception (models/nemo_perception.h: log-mel, FastConformer, adapter, projection) and the
-// chunk-causal Whisper encoder (models/whisper_encoder.h).
+// The seam between the speech encoder families: 16 kHz samples of the user in, one user frame per
+// 80 ms out. Implementations: NeMo perception (models/nemo_perception.h: log-mel, FastConformer,
+// adapter, projection) and the chunk-causal Whisper encoder (models/whisper_encoder.h).
 //
-// Contract, checked by tests/support/streaming_laws.h: the frames of any split of a stream into `step` calls followed
-// by one `flush` are those of `forward` on the whole stream. Output frame t depends on no sample at or after
-// t * kUserFrameSamples + lookahead_samples(). Const methods are safe on many threads, each with its own State.
+// Contract, checked by tests/support/streaming_laws.h: the frames of any split of a stream into
+// `step` calls followed by one `flush` are those of `forward` on the whole stream. Output frame t
+// depends on no sample at or after t * kUserFrameSamples + lookahead_samples(). Const methods are
+// safe on many threads, each with its own State.
 
 #include <ATen/core/Tensor.h>
 
@@ -28,7 +29,7 @@ class SpeechEncoder {
     State& operator=(State&&) noexcept = default;
     virtual ~State() = default;
     virtual std::unique_ptr<State> clone() const = 0;  ///< Deep copy.
-    virtual int64_t num_bytes() const = 0;             ///< Storage of all tensors; constant over a session.
+    virtual int64_t num_bytes() const = 0;  ///< Storage of all tensors; constant over a session.
   };
 
   virtual ~SpeechEncoder() = default;
@@ -40,22 +41,25 @@ class SpeechEncoder {
 
   /// Whole stream: pcm [B, N] fp32 in -1..1, any N -> [B, T, width()]. Safe for autograd.
   virtual at::Tensor forward(const at::Tensor& pcm) const = 0;
-  /// The next n >= 0 samples, [B, n] -> the frames they complete, [B, t, width()] with t >= 0. Inference only.
+  /// The next n >= 0 samples, [B, n] -> the frames they complete, [B, t, width()] with t >= 0.
+  /// Inference only.
   virtual at::Tensor step(const at::Tensor& pcm, State& state) const = 0;
   /// End of the stream: the remaining frames [B, t, width()]. Afterwards only reset is valid.
   virtual at::Tensor flush(State& state) const = 0;
 
   /// Width of a user frame: what the LM (or the stateless adapter in front of it) takes.
   virtual int64_t width() const = 0;
-  /// Samples of frame t and after it that must have arrived before frame t appears, in the worst case over t:
-  /// frame t is out once t * kUserFrameSamples + lookahead_samples() samples are in.
+  /// Samples of frame t and after it that must have arrived before frame t appears, in the worst
+  /// case over t: frame t is out once t * kUserFrameSamples + lookahead_samples() samples are in.
   virtual int64_t lookahead_samples() const = 0;
 
   /// Size of the CTC alphabet, blank included; 0 for families without a CTC head.
   virtual int64_t num_ctc_classes() const { return 0; }
-  /// frames [B, T, width()] as given by forward or step -> logits [B, T, num_ctc_classes()]; undefined without a head.
+  /// frames [B, T, width()] as given by forward or step -> logits [B, T, num_ctc_classes()];
+  /// undefined without a head.
   virtual at::Tensor ctc_logits(const at::Tensor& /*frames*/) const { return {}; }
-  /// frames [B, T, width()] -> logit of "the user is speaking" [B, T]; undefined without such a head.
+  /// frames [B, T, width()] -> logit of "the user is speaking" [B, T]; undefined without such a
+  /// head.
   virtual at::Tensor speaking_logit(const at::Tensor& /*frames*/) const { return {}; }
 };
 

@@ -44,11 +44,13 @@ std::vector<std::string_view> characters(std::string_view text) {
 }
 
 std::string replace_all(std::string text, const std::string& from, const std::string& to) {
-  for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) text.replace(at, from.size(), to);
+  for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
+    text.replace(at, from.size(), to);
   return text;
 }
 
-// GPT-2's table: printable Latin-1 bytes stand for themselves, the 68 others for U+0100 onwards, in order.
+// GPT-2's table: printable Latin-1 bytes stand for themselves, the 68 others for U+0100 onwards, in
+// order.
 struct ByteAlphabet {
   std::array<std::string, 256> text;
   std::map<char32_t, char> byte;
@@ -91,7 +93,8 @@ std::vector<std::string> split_as_gpt2(const std::string& text) {
       const size_t body = points[i] == ' ' && i + 1 < n && kind(i + 1) != 's' ? i + 1 : i;
       const char wanted = kind(body);
       for (end = body; end < n && kind(end) == wanted;) ++end;
-      // \s+(?!\S): of white space before a word the last character is left to the word, if there is more than one.
+      // \s+(?!\S): of white space before a word the last character is left to the word, if there is
+      // more than one.
       if (wanted == 's' && end < n && end - i > 1) --end;
     }
     std::string word;
@@ -129,7 +132,8 @@ class BpeTokenizer : public Tokenizer {
     if (is_added_[static_cast<size_t>(id)]) return piece;
     if (!is_byte_level_) {
       const int byte = fallback_byte(piece);
-      return byte >= 0 ? std::string(1, static_cast<char>(byte)) : replace_all(piece, kSpaceMark, " ");
+      return byte >= 0 ? std::string(1, static_cast<char>(byte))
+                       : replace_all(piece, kSpaceMark, " ");
     }
     std::string out;
     for (const std::string_view c : characters(piece)) {
@@ -143,19 +147,31 @@ class BpeTokenizer : public Tokenizer {
   std::vector<int64_t> encode(std::string_view text) const override {
     std::vector<int64_t> ids;
     bool is_first = true;
-    // Tokens matched in the raw text first, those matched in the normalised text within what is left.
-    split_added(to_valid_utf8(text), raw_tokens_, ids, [&](const std::string& part) {
-      split_added(normalise(part), normalised_tokens_, ids, [&](const std::string& inner) {
-        for (const std::string& word : pre_tokenise({inner, is_first})) encode_word(word, ids);
-        is_first = false;
-      }, is_first);
-    }, is_first);
+    // Tokens matched in the raw text first, those matched in the normalised text within what is
+    // left.
+    split_added(
+        to_valid_utf8(text), raw_tokens_, ids,
+        [&](const std::string& part) {
+          split_added(
+              normalise(part), normalised_tokens_, ids,
+              [&](const std::string& inner) {
+                for (const std::string& word : pre_tokenise({inner, is_first}))
+                  encode_word(word, ids);
+                is_first = false;
+              },
+              is_first);
+        },
+        is_first);
     return ids;
   }
 
  private:
-  [[noreturn]] void fail(const std::string& subject, const std::string& expected, const std::string& found) const {
-    throw core::LoadError({.subject = "tokenizer: " + subject, .expected = expected, .found = found, .file = file_,
+  [[noreturn]] void fail(const std::string& subject, const std::string& expected,
+                         const std::string& found) const {
+    throw core::LoadError({.subject = "tokenizer: " + subject,
+                           .expected = expected,
+                           .found = found,
+                           .file = file_,
                            .hint = {}});
   }
   const Json& at(const Json& json, const char* key) const {
@@ -175,7 +191,9 @@ class BpeTokenizer : public Tokenizer {
 
   static int fallback_byte(const std::string& piece) {
     if (piece.size() != 6 || !piece.starts_with("<0x") || piece[5] != '>') return -1;
-    const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; };
+    const auto digit = [](char c) {
+      return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    };
     const int high = digit(piece[3]), low = digit(piece[4]);
     return high < 0 || low < 0 ? -1 : 16 * high + low;
   }
@@ -192,12 +210,14 @@ class BpeTokenizer : public Tokenizer {
   }
 
   void read_model(const Json& model) {
-    if (model.contains("type") && model["type"] != "BPE") fail("model type", "BPE", model["type"].dump());
+    if (model.contains("type") && model["type"] != "BPE")
+      fail("model type", "BPE", model["type"].dump());
     demand(model, "dropout", Json());
     demand(model, "continuing_subword_prefix", "");
     demand(model, "end_of_word_suffix", "");
     const Json &vocab = at(model, "vocab"), &merges = at(model, "merges");
-    if (!vocab.is_object() || vocab.empty()) fail("vocab", "a map of pieces to ids", vocab.dump().substr(0, 40));
+    if (!vocab.is_object() || vocab.empty())
+      fail("vocab", "a map of pieces to ids", vocab.dump().substr(0, 40));
     for (const auto& [piece, id] : vocab.items()) {
       if (!id.is_number_integer()) fail("vocab." + piece, "an id", id.dump().substr(0, 40));
       set_piece(id.get<int64_t>(), piece);
@@ -227,16 +247,20 @@ class BpeTokenizer : public Tokenizer {
       const size_t space = text.find(' ');
       left = text.substr(0, space);
       right = space == std::string::npos ? "" : text.substr(space + 1);
-    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
+    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() &&
+               merge[1].is_string()) {
       left = merge[0].get<std::string>();
       right = merge[1].get<std::string>();
     }
     const auto a = piece_to_id(left), b = piece_to_id(right), c = piece_to_id(left + right);
     if (!a || !b || !c || left.empty() || right.empty())
-      fail("merges." + std::to_string(rank), "two pieces that form a third", merge.dump().substr(0, 60));
+      fail("merges." + std::to_string(rank), "two pieces that form a third",
+           merge.dump().substr(0, 60));
     merges_[key(*a, *b)] = {rank, *c};
   }
-  static uint64_t key(int64_t a, int64_t b) { return static_cast<uint64_t>(a) << 32 | static_cast<uint64_t>(b); }
+  static uint64_t key(int64_t a, int64_t b) {
+    return static_cast<uint64_t>(a) << 32 | static_cast<uint64_t>(b);
+  }
 
   void read_added(const Json& tokens) {
     if (!tokens.is_array()) fail("added_tokens", "a list", tokens.dump().substr(0, 40));
@@ -245,13 +269,16 @@ class BpeTokenizer : public Tokenizer {
           !token.contains("content") || !token["content"].is_string())
         fail("added_tokens", "id and content", token.dump().substr(0, 60));
       const AddedToken added{token["content"].get<std::string>(), token["id"].get<int64_t>(),
-                             token.value("special", false), token.value("lstrip", false), token.value("rstrip", false)};
+                             token.value("special", false), token.value("lstrip", false),
+                             token.value("rstrip", false)};
       if (added.content.empty()) continue;
-      if (token.value("single_word", false)) fail("added token " + added.content, "single_word false", "true");
+      if (token.value("single_word", false))
+        fail("added token " + added.content, "single_word false", "true");
       set_piece(added.id, added.content);
       is_special_[static_cast<size_t>(added.id)] = added.is_special;
       is_added_[static_cast<size_t>(added.id)] = true;
-      (token.value("normalized", !added.is_special) ? normalised_tokens_ : raw_tokens_).push_back(added);
+      (token.value("normalized", !added.is_special) ? normalised_tokens_ : raw_tokens_)
+          .push_back(added);
     }
   }
 
@@ -262,7 +289,8 @@ class BpeTokenizer : public Tokenizer {
       for (const Json& item : at(json, "normalizers")) read_normalizer(item);
     } else if (type == "Prepend") {
       normalizers_.emplace_back("", at(json, "prepend").get<std::string>());
-    } else if (type == "Replace" && at(json, "pattern").is_object() && json["pattern"].contains("String")) {
+    } else if (type == "Replace" && at(json, "pattern").is_object() &&
+               json["pattern"].contains("String")) {
       const std::string from = json["pattern"]["String"].get<std::string>();
       if (from.empty()) fail("Replace", "a pattern", "\"\"");
       normalizers_.emplace_back(from, at(json, "content").get<std::string>());
@@ -286,15 +314,19 @@ class BpeTokenizer : public Tokenizer {
     } else if (type == "Metaspace") {
       demand(json, "replacement", kSpaceMark);
       has_metaspace_ = true;
-      const std::string scheme = json.value("prepend_scheme", json.value("add_prefix_space", true) ? "always" : "never");
+      const std::string scheme =
+          json.value("prepend_scheme", json.value("add_prefix_space", true) ? "always" : "never");
       if (scheme != "always" && scheme != "first" && scheme != "never")
         fail("prepend_scheme", "always, first or never", scheme);
-      prepend_ = scheme == "always" ? Prepend::kAlways : scheme == "first" ? Prepend::kFirst : Prepend::kNever;
+      prepend_ = scheme == "always"  ? Prepend::kAlways
+                 : scheme == "first" ? Prepend::kFirst
+                                     : Prepend::kNever;
       splits_at_mark_ = json.value("split", true);
     } else {
       fail("pre_tokenizer", "ByteLevel, Metaspace, or Digits before ByteLevel", type);
     }
-    if (is_byte_level_ && has_metaspace_) fail("pre_tokenizer", "one of ByteLevel and Metaspace", "both");
+    if (is_byte_level_ && has_metaspace_)
+      fail("pre_tokenizer", "one of ByteLevel and Metaspace", "both");
   }
 
   void read_decoder(const Json& json) {
@@ -310,7 +342,9 @@ class BpeTokenizer : public Tokenizer {
       demand(json, "stop", 0);
       strips_leading_space_ = json.value("start", 0) > 0;
     } else if (type == "Metaspace") {
-      strips_leading_space_ = json.value("prepend_scheme", json.value("add_prefix_space", true) ? "always" : "never") != "never";
+      strips_leading_space_ =
+          json.value("prepend_scheme", json.value("add_prefix_space", true) ? "always" : "never") !=
+          "never";
     } else if (type == "ByteLevel") {
       is_byte_level_ = true;
     } else if (type != "Replace" && type != "ByteFallback" && type != "Fuse") {
@@ -320,8 +354,8 @@ class BpeTokenizer : public Tokenizer {
 
   // Leftmost, then longest. `is_first` turns false once anything has been taken.
   template <typename Rest>
-  static void split_added(const std::string& text, const std::vector<AddedToken>& tokens, std::vector<int64_t>& ids,
-                          Rest rest, bool& is_first) {
+  static void split_added(const std::string& text, const std::vector<AddedToken>& tokens,
+                          std::vector<int64_t>& ids, Rest rest, bool& is_first) {
     size_t begin = 0;
     const auto flush = [&](size_t end) {
       if (end > begin) rest(text.substr(begin, end - begin));
@@ -351,8 +385,10 @@ class BpeTokenizer : public Tokenizer {
 
   std::string normalise(std::string text) const {
     for (const auto& [from, to] : normalizers_) {
-      if (!from.empty()) text = replace_all(std::move(text), from, to);
-      else if (!text.empty()) text = to + text;
+      if (!from.empty())
+        text = replace_all(std::move(text), from, to);
+      else if (!text.empty())
+        text = to + text;
     }
     return text;
   }
@@ -365,7 +401,8 @@ class BpeTokenizer : public Tokenizer {
     std::vector<std::string> out;
     for (std::string& word : words) {
       if (adds_prefix_space_ && !word.starts_with(' ')) word.insert(0, " ");
-      for (const std::string& part : splits_as_gpt2_ ? split_as_gpt2(word) : std::vector<std::string>{word}) {
+      for (const std::string& part :
+           splits_as_gpt2_ ? split_as_gpt2(word) : std::vector<std::string>{word}) {
         std::string spelt;
         for (const char c : part) spelt += byte_alphabet().text[static_cast<unsigned char>(c)];
         out.push_back(std::move(spelt));
@@ -376,7 +413,8 @@ class BpeTokenizer : public Tokenizer {
 
   std::vector<std::string> split_metaspace(Piece piece) const {
     std::string text = replace_all(std::move(piece.text), " ", kSpaceMark);
-    const bool prepends = prepend_ == Prepend::kAlways || (prepend_ == Prepend::kFirst && piece.is_first);
+    const bool prepends =
+        prepend_ == Prepend::kAlways || (prepend_ == Prepend::kFirst && piece.is_first);
     if (prepends && !text.starts_with(kSpaceMark)) text = kSpaceMark + text;
     if (!splits_at_mark_) return {text};
     std::vector<std::string> out;
@@ -394,7 +432,8 @@ class BpeTokenizer : public Tokenizer {
     bool was_digit = false;
     for (const std::string_view c : characters(text)) {
       const bool is_digit = is_number(next_utf8(c).point);
-      if (out.empty() || is_digit != was_digit || (is_digit && splits_each_digit_)) out.emplace_back();
+      if (out.empty() || is_digit != was_digit || (is_digit && splits_each_digit_))
+        out.emplace_back();
       out.back() += c;
       was_digit = is_digit;
     }
@@ -427,7 +466,8 @@ class BpeTokenizer : public Tokenizer {
     ids.insert(ids.end(), symbols.begin(), symbols.end());
   }
 
-  // Lowest rank first, leftmost among equals; a linked list of what is left, stale queue entries skipped.
+  // Lowest rank first, leftmost among equals; a linked list of what is left, stale queue entries
+  // skipped.
   void merge(std::vector<int64_t>& symbols) const {
     struct Candidate {
       int64_t rank;
@@ -475,8 +515,10 @@ class BpeTokenizer : public Tokenizer {
   std::vector<AddedToken> raw_tokens_, normalised_tokens_;
   std::vector<std::pair<std::string, std::string>> normalizers_;  // from, to; from empty: prepend
   Prepend prepend_ = Prepend::kNever;
-  bool fuses_unknown_ = false, ignores_merges_ = false, has_byte_fallback_ = false, has_metaspace_ = false;
-  bool is_byte_level_ = false, adds_prefix_space_ = false, splits_as_gpt2_ = false, splits_at_mark_ = false;
+  bool fuses_unknown_ = false, ignores_merges_ = false, has_byte_fallback_ = false,
+       has_metaspace_ = false;
+  bool is_byte_level_ = false, adds_prefix_space_ = false, splits_as_gpt2_ = false,
+       splits_at_mark_ = false;
   bool splits_digits_ = false, splits_each_digit_ = false, strips_leading_space_ = false;
 };
 
@@ -486,7 +528,10 @@ std::unique_ptr<Tokenizer> make_bpe_tokenizer(const std::string& json, const std
   try {
     return std::make_unique<BpeTokenizer>(Json::parse(json), file);
   } catch (const Json::exception& error) {
-    throw core::LoadError({.subject = "tokenizer", .expected = "a tokenizer.json", .found = error.what(), .file = file,
+    throw core::LoadError({.subject = "tokenizer",
+                           .expected = "a tokenizer.json",
+                           .found = error.what(),
+                           .file = file,
                            .hint = {}});
   }
 }

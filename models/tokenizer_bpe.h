@@ -1,10 +1,12 @@
 #pragma once
-// Byte-pair encoding from Hugging Face's `tokenizer.json`. Source: huggingface/tokenizers (added_vocabulary.rs,
-// models/bpe/{model,word}.rs, pre_tokenizers/{byte_level,metaspace,digits}.rs). Two styles:
-//  - Llama: U+2581 for spaces, by normalizers Prepend and Replace or by the Metaspace pre-tokenizer; byte fallback.
+// Byte-pair encoding from Hugging Face's `tokenizer.json`. Source: huggingface/tokenizers
+// (added_vocabulary.rs, models/bpe/{model,word}.rs,
+// pre_tokenizers/{byte_level,metaspace,digits}.rs). Two styles:
+//  - Llama: U+2581 for spaces, by normalizers Prepend and Replace or by the Metaspace
+//  pre-tokenizer; byte fallback.
 //  - GPT-2: ByteLevel with its regular expression; Sequence with Digits before it (SmolLM2).
-// Everything else (Unigram, WordPiece, NFKC, Split with another expression, dropout, ...) is refused by its name.
-// The post-processor is not applied: nothing here adds bos or eos.
+// Everything else (Unigram, WordPiece, NFKC, Split with another expression, dropout, ...) is
+// refused by its name. The post-processor is not applied: nothing here adds bos or eos.
 
 #include <memory>
 #include <string>

@@ -14,12 +14,14 @@ namespace {
 constexpr int64_t kFft = 400, kHop = 160;
 constexpr int64_t kLookbackSamples = 400;  // centre padding (200) + the declared delay (200)
 constexpr int64_t kTailSamples = kFft - kHop;
-constexpr int64_t kStack = 4;              // 50 Hz -> 12.5 Hz
-constexpr double kLogFloor = -6.5;         // a fixed floor instead of Whisper's per-clip maximum, so that it streams
+constexpr int64_t kStack = 4;  // 50 Hz -> 12.5 Hz
+constexpr double kLogFloor =
+    -6.5;  // a fixed floor instead of Whisper's per-clip maximum, so that it streams
 
 at::Tensor sinusoids(int64_t positions, int64_t width) {
   const int64_t half = width / 2;
-  const at::Tensor rate = at::exp(at::arange(half, at::kDouble) * (-std::log(10000.0) / static_cast<double>(half - 1)));
+  const at::Tensor rate =
+      at::exp(at::arange(half, at::kDouble) * (-std::log(10000.0) / static_cast<double>(half - 1)));
   const at::Tensor angle = at::arange(positions, at::kDouble).unsqueeze(1) * rate;
   return at::cat({angle.sin(), angle.cos()}, 1).to(at::kFloat);
 }
@@ -48,12 +50,18 @@ nn::TransformerBlock::Config top_config(const WhisperEncoder::Config& config) {
 void WhisperEncoder::Config::validate() const {
   const auto require = [](bool good, const char* what, const char* expected, int64_t found) {
     if (!good)
-      throw core::ConfigError({.subject = what, .expected = expected, .found = std::to_string(found), .file = {}, .hint = {}});
+      throw core::ConfigError({.subject = what,
+                               .expected = expected,
+                               .found = std::to_string(found),
+                               .file = {},
+                               .hint = {}});
   };
-  require(width > 0 && heads > 0 && width % heads == 0, "encoder.width", "a multiple of encoder.heads", width);
+  require(width > 0 && heads > 0 && width % heads == 0, "encoder.width",
+          "a multiple of encoder.heads", width);
   require(top_width > 0 && top_heads > 0 && top_width % (2 * top_heads) == 0, "encoder.top_width",
           "a multiple of twice encoder.top_heads", top_width);
-  require(left_frames > 0 && left_frames % kStack == 0, "encoder.left_frames", "a positive multiple of 4", left_frames);
+  require(left_frames > 0 && left_frames % kStack == 0, "encoder.left_frames",
+          "a positive multiple of 4", left_frames);
   require(top_left > 0, "encoder.top_left", "a positive count", top_left);
   require(layers > 0 && layers < 100, "encoder.layers", "1 to 99", layers);
   require(top_layers >= 0 && top_layers < 100, "encoder.top_layers", "0 to 99", top_layers);
@@ -76,8 +84,10 @@ WhisperEncoder::WhisperEncoder(const Config& config, const WeightScope& weights)
       stack_(kStack * config.width, config.top_width, weights.sub("stack")),
       ctc_head_(config.top_width, config.ctc_pieces + 1, weights.sub("ctc_head")),
       speaking_head_(config.top_width, 1, weights.sub("speaking_head")) {
-  for (int64_t i = 0; i < config.layers; ++i) layers_.emplace_back(bottom_config(config), weights.sub("layers", i));
-  for (int64_t i = 0; i < config.top_layers; ++i) top_.emplace_back(top_config(config), weights.sub("top", i));
+  for (int64_t i = 0; i < config.layers; ++i)
+    layers_.emplace_back(bottom_config(config), weights.sub("layers", i));
+  for (int64_t i = 0; i < config.top_layers; ++i)
+    top_.emplace_back(top_config(config), weights.sub("top", i));
 }
 
 WhisperEncoder::State WhisperEncoder::State::clone() const {
@@ -125,7 +135,8 @@ at::Tensor WhisperEncoder::mel_of(const at::Tensor& padded_pcm) const {
   const at::Tensor frames = padded_pcm.unfold(1, kFft, kHop) * window_;
   const at::Tensor spectrum = at::view_as_real(at::fft_rfft(frames));
   const at::Tensor power = spectrum.pow(2).sum(-1);  // [B, F, 201]
-  const at::Tensor mel = at::matmul(power, filters_.t()).clamp_min(1e-10).log10().clamp_min(kLogFloor);
+  const at::Tensor mel =
+      at::matmul(power, filters_.t()).clamp_min(1e-10).log10().clamp_min(kLogFloor);
   return ((mel + 4.0) / 4.0).transpose(1, 2);
 }
 
@@ -135,18 +146,23 @@ at::Tensor WhisperEncoder::log_mel(const at::Tensor& pcm) const {
   return mel_of(at::constant_pad_nd(pcm.narrow(1, 0, samples), {kLookbackSamples, 0})).contiguous();
 }
 
-WhisperEncoder::Output WhisperEncoder::finish(const at::Tensor& x, std::vector<nn::TransformerBlock::State>* states) const {
+WhisperEncoder::Output WhisperEncoder::finish(
+    const at::Tensor& x, std::vector<nn::TransformerBlock::State>* states) const {
   const at::Tensor normed = norm_.forward(x);
-  at::Tensor y = stack_.forward(normed.reshape({x.size(0), x.size(1) / kStack, kStack * config_.width}));
-  for (size_t i = 0; i < top_.size(); ++i) y = states ? top_[i].step(y, (*states)[i]) : top_[i].forward(y);
+  at::Tensor y =
+      stack_.forward(normed.reshape({x.size(0), x.size(1) / kStack, kStack * config_.width}));
+  for (size_t i = 0; i < top_.size(); ++i)
+    y = states ? top_[i].step(y, (*states)[i]) : top_[i].forward(y);
   y = top_norm_.forward(y);
   return {y, ctc_logits(y), speaking_logit(y)};
 }
 
-WhisperEncoder::Output WhisperEncoder::forward_mel(const at::Tensor& mel, int64_t position_offset) const {
+WhisperEncoder::Output WhisperEncoder::forward_mel(const at::Tensor& mel,
+                                                   int64_t position_offset) const {
   DUET_CHECK(mel.size(2) % 8 == 1);
   at::Tensor x = at::gelu(at::conv1d(at::constant_pad_nd(mel, {1, 0}), conv1_weight_, conv1_bias_));
-  x = at::gelu(at::conv1d(at::constant_pad_nd(x, {1, 0}), conv2_weight_, conv2_bias_, /*stride=*/2)).transpose(1, 2);
+  x = at::gelu(at::conv1d(at::constant_pad_nd(x, {1, 0}), conv2_weight_, conv2_bias_, /*stride=*/2))
+          .transpose(1, 2);
   const at::Tensor row = (at::arange(x.size(1)) + position_offset).remainder(config_.positions);
   x = x + sinusoid_.index_select(0, row);
   for (const auto& layer : layers_) x = layer.forward(x);
@@ -155,10 +171,11 @@ WhisperEncoder::Output WhisperEncoder::forward_mel(const at::Tensor& mel, int64_
 
 WhisperEncoder::Output WhisperEncoder::step_block(const at::Tensor& block, State& state) const {
   const at::Tensor pcm = at::cat({state.pcm_tail, block}, 1);
-  const at::Tensor mel = at::cat({state.mel_tail, mel_of(pcm)}, 2);                           // 2 + 8 frames
-  const at::Tensor first = at::gelu(at::conv1d(mel, conv1_weight_, conv1_bias_));             // 8 frames
+  const at::Tensor mel = at::cat({state.mel_tail, mel_of(pcm)}, 2);                // 2 + 8 frames
+  const at::Tensor first = at::gelu(at::conv1d(mel, conv1_weight_, conv1_bias_));  // 8 frames
   const at::Tensor both = at::cat({state.conv_tail, first}, 2);
-  at::Tensor x = at::gelu(at::conv1d(both, conv2_weight_, conv2_bias_, /*stride=*/2)).transpose(1, 2);  // 4 frames
+  at::Tensor x = at::gelu(at::conv1d(both, conv2_weight_, conv2_bias_, /*stride=*/2))
+                     .transpose(1, 2);  // 4 frames
   state.pcm_tail.copy_(pcm.narrow(1, pcm.size(1) - kTailSamples, kTailSamples));
   state.mel_tail.copy_(mel.narrow(2, mel.size(2) - 2, 2));
   state.conv_tail.copy_(first.narrow(2, first.size(2) - 1, 1));
@@ -180,28 +197,35 @@ WhisperEncoder::Output WhisperEncoder::step(const at::Tensor& pcm, State& state)
     ctc.push_back(one.ctc);
     speaking.push_back(one.speaking);
   }
-  state.pending = all.narrow(1, blocks * kBlockSamples, all.size(1) - blocks * kBlockSamples).clone();
+  state.pending =
+      all.narrow(1, blocks * kBlockSamples, all.size(1) - blocks * kBlockSamples).clone();
   if (blocks == 0)
-    return {at::empty({batch, 0, config_.top_width}), at::empty({batch, 0, config_.ctc_pieces + 1}), at::empty({batch, 0})};
+    return {at::empty({batch, 0, config_.top_width}), at::empty({batch, 0, config_.ctc_pieces + 1}),
+            at::empty({batch, 0})};
   if (blocks == 1) return {features[0], ctc[0], speaking[0]};
   return {at::cat(features, 1), at::cat(ctc, 1), at::cat(speaking, 1)};
 }
 
 int64_t WhisperEncoder::macs_per_step() const {
-  int64_t macs = 8 * 3 * config_.mel_bins * config_.width + kStack * 3 * config_.width * config_.width;
+  int64_t macs =
+      8 * 3 * config_.mel_bins * config_.width + kStack * 3 * config_.width * config_.width;
   for (const auto& layer : layers_) macs += kStack * layer.macs_per_frame();
   for (const auto& layer : top_) macs += layer.macs_per_frame();
   macs += 8 * config_.mel_bins * (kFft / 2 + 1) + kStack * config_.width * config_.top_width;
   return macs + config_.top_width * (config_.ctc_pieces + 2);
 }
 
-TensorMap import_whisper_encoder(const TensorMap& source, const std::string& prefix, int64_t layers) {
+TensorMap import_whisper_encoder(const TensorMap& source, const std::string& prefix,
+                                 int64_t layers) {
   TensorMap out;
   const auto take = [&](const std::string& from, const std::string& to) {
     const auto found = source.find("encoder/" + from);
     if (found == source.end())
-      throw core::LoadError({.subject = "encoder/" + from, .expected = "a tensor of Whisper's encoder", .found = "nothing",
-                             .file = {}, .hint = "use a CTranslate2 conversion of Whisper"});
+      throw core::LoadError({.subject = "encoder/" + from,
+                             .expected = "a tensor of Whisper's encoder",
+                             .found = "nothing",
+                             .file = {},
+                             .hint = "use a CTranslate2 conversion of Whisper"});
     out[prefix + to] = found->second.to(at::kFloat);
   };
   for (const char* part : {"weight", "bias"}) {
@@ -215,11 +239,14 @@ TensorMap import_whisper_encoder(const TensorMap& source, const std::string& pre
   };
   norm("layer_norm", "norm");
   for (int64_t i = 0; i < layers; ++i) {
-    const std::string from = "layer_" + std::to_string(i) + "/", to = "layers." + std::to_string(i) + ".";
+    const std::string from = "layer_" + std::to_string(i) + "/",
+                      to = "layers." + std::to_string(i) + ".";
     norm(from + "self_attention/layer_norm", to + "attn_norm");
     norm(from + "ffn/layer_norm", to + "mlp_norm");
-    for (const auto& [a, b] : {std::pair{"self_attention/linear_0", "qkv"}, {"self_attention/linear_1", "out"},
-                               {"ffn/linear_0", "fc1"}, {"ffn/linear_1", "fc2"}})
+    for (const auto& [a, b] : {std::pair{"self_attention/linear_0", "qkv"},
+                               {"self_attention/linear_1", "out"},
+                               {"ffn/linear_0", "fc1"},
+                               {"ffn/linear_1", "fc2"}})
       for (const char* part : {"weight", "bias"}) take(from + a + "/" + part, to + b + "." + part);
   }
   return out;

@@ -1,10 +1,12 @@
 #pragma once
-// Chunk-causal Whisper-style speech encoder. Whisper-tiny's convolutions and layers (Radford et al. 2022), attention
-// restricted to the current 80 ms chunk and `left` frames before it, then 4 frames stacked to one, and causal layers at
-// 12.5 Hz with a CTC head and a "the user is speaking" logit (used for events and figures only, never for decisions).
+// Chunk-causal Whisper-style speech encoder. Whisper-tiny's convolutions and layers (Radford et al.
+// 2022), attention restricted to the current 80 ms chunk and `left` frames before it, then 4 frames
+// stacked to one, and causal layers at 12.5 Hz with a CTC head and a "the user is speaking" logit
+// (used for events and figures only, never for decisions).
 //
-// Time: encoder frame t is made from samples up to 1280 (t + 1), so one 80 ms block gives one frame; Whisper's centred
-// window then lies 200 samples back, the declared delay. The bundled model's figures stand in docs/model-card.md.
+// Time: encoder frame t is made from samples up to 1280 (t + 1), so one 80 ms block gives one
+// frame; Whisper's centred window then lies 200 samples back, the declared delay. The bundled
+// model's figures stand in docs/model-card.md.
 
 #include <ATen/core/Tensor.h>
 
@@ -21,12 +23,12 @@ class WhisperEncoder {
  public:
   struct Config {
     int64_t mel_bins = 80;
-    int64_t width = 384;       ///< Whisper-tiny's.
+    int64_t width = 384;  ///< Whisper-tiny's.
     int64_t heads = 6;
     int64_t layers = 4;
-    int64_t left_frames = 192; ///< At 50 Hz; a multiple of 4.
-    int64_t positions = 1500;  ///< Sinusoidal positions are taken modulo this.
-    int64_t top_width = 512;   ///< Width of the frames the LM sees.
+    int64_t left_frames = 192;  ///< At 50 Hz; a multiple of 4.
+    int64_t positions = 1500;   ///< Sinusoidal positions are taken modulo this.
+    int64_t top_width = 512;    ///< Width of the frames the LM sees.
     int64_t top_heads = 8;
     int64_t top_layers = 2;
     int64_t top_left = 63;     ///< At 12.5 Hz.
@@ -54,20 +56,23 @@ class WhisperEncoder {
 
   WhisperEncoder(const Config& config, const WeightScope& weights);
 
-  /// pcm [B, N] 16 kHz in [-1, 1] -> normalised log-mel [B, M, 8 T + 1], T = N / 1280 (rounded down). fp32, no grad.
+  /// pcm [B, N] 16 kHz in [-1, 1] -> normalised log-mel [B, M, 8 T + 1], T = N / 1280 (rounded
+  /// down). fp32, no grad.
   at::Tensor log_mel(const at::Tensor& pcm) const;
-  /// mel as from log_mel -> T frames. Safe for autograd and autocast. `position_offset` shifts the sinusoidal table
-  /// (training draws it at random so that every row is seen).
+  /// mel as from log_mel -> T frames. Safe for autograd and autocast. `position_offset` shifts the
+  /// sinusoidal table (training draws it at random so that every row is seen).
   Output forward_mel(const at::Tensor& mel, int64_t position_offset = 0) const;
   Output forward(const at::Tensor& pcm) const { return forward_mel(log_mel(pcm)); }
 
-  /// The heads alone, on features of forward or step: [..., top_width] -> [..., ctc_pieces + 1], [...].
+  /// The heads alone, on features of forward or step: [..., top_width] -> [..., ctc_pieces + 1],
+  /// [...].
   at::Tensor ctc_logits(const at::Tensor& features) const { return ctc_head_.forward(features); }
   at::Tensor speaking_logit(const at::Tensor& features) const;
 
   State initial_state(int64_t batch) const;
   void reset(State& state) const;
-  /// pcm [B, n], any n -> the frames completed by it (T may be 0). Equals forward on the concatenation.
+  /// pcm [B, n], any n -> the frames completed by it (T may be 0). Equals forward on the
+  /// concatenation.
   Output step(const at::Tensor& pcm, State& state) const;
 
   const Config& config() const { return config_; }
@@ -76,7 +81,8 @@ class WhisperEncoder {
  private:
   at::Tensor mel_of(const at::Tensor& padded_pcm) const;
   Output step_block(const at::Tensor& block, State& state) const;
-  Output finish(const at::Tensor& stacked_input, std::vector<nn::TransformerBlock::State>* top_states) const;
+  Output finish(const at::Tensor& stacked_input,
+                std::vector<nn::TransformerBlock::State>* top_states) const;
 
   Config config_;
   at::Tensor filters_, window_, sinusoid_;
@@ -86,8 +92,10 @@ class WhisperEncoder {
   nn::Linear stack_, ctc_head_, speaking_head_;
 };
 
-/// Renames the encoder half of Whisper's CTranslate2 tensors ("encoder/layer_0/ffn/linear_0/weight") to this class's
-/// names below `prefix`. Tensors of the decoder are left out. Throws core::LoadError when one is missing.
-TensorMap import_whisper_encoder(const TensorMap& ctranslate2, const std::string& prefix, int64_t layers);
+/// Renames the encoder half of Whisper's CTranslate2 tensors
+/// ("encoder/layer_0/ffn/linear_0/weight") to this class's names below `prefix`. Tensors of the
+/// decoder are left out. Throws core::LoadError when one is missing.
+TensorMap import_whisper_encoder(const TensorMap& ctranslate2, const std::string& prefix,
+                                 int64_t layers);
 
 }  // namespace duet::models

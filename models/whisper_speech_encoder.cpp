@@ -55,13 +55,17 @@ at::Tensor WhisperSpeechEncoder::frames(const WhisperEncoder::Output& heard) con
   return at::cat({heard.features, at::softmax(heard.ctc, -1, at::kFloat) * kPosteriorScale}, -1);
 }
 
-at::Tensor WhisperSpeechEncoder::forward(const at::Tensor& pcm) const { return frames(encoder_.forward(pcm)); }
+at::Tensor WhisperSpeechEncoder::forward(const at::Tensor& pcm) const {
+  return frames(encoder_.forward(pcm));
+}
 
 at::Tensor WhisperSpeechEncoder::step(const at::Tensor& pcm, State& state) const {
   return frames(encoder_.step(pcm, as_whisper(state).encoder));
 }
 
-at::Tensor WhisperSpeechEncoder::flush(State& state) const { return at::empty({as_whisper(state).batch, 0, width()}); }
+at::Tensor WhisperSpeechEncoder::flush(State& state) const {
+  return at::empty({as_whisper(state).batch, 0, width()});
+}
 
 int64_t WhisperSpeechEncoder::width() const {
   return encoder_.config().top_width + (has_posterior_ ? num_ctc_classes() : 0);

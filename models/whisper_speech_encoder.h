@@ -1,7 +1,8 @@
 #pragma once
-// The chunk-causal Whisper encoder as a SpeechEncoder. A user frame is the encoder's features, and where the LM was
-// trained so, its CTC posterior beside them: softmax * kPosteriorScale, which brings its share of the LM adapter's
-// input to that of the features. Latency: a frame a block; see WhisperEncoder for the declared delay.
+// The chunk-causal Whisper encoder as a SpeechEncoder. A user frame is the encoder's features, and
+// where the LM was trained so, its CTC posterior beside them: softmax * kPosteriorScale, which
+// brings its share of the LM adapter's input to that of the features. Latency: a frame a block; see
+// WhisperEncoder for the declared delay.
 
 #include <ATen/core/Tensor.h>
 
@@ -14,7 +15,8 @@ class WhisperSpeechEncoder : public SpeechEncoder {
  public:
   static constexpr double kPosteriorScale = 8.0;
 
-  WhisperSpeechEncoder(const WhisperEncoder::Config& config, bool has_posterior, const WeightScope& weights);
+  WhisperSpeechEncoder(const WhisperEncoder::Config& config, bool has_posterior,
+                       const WeightScope& weights);
 
   std::unique_ptr<State> initial_state(int64_t batch) const override;
   void reset(State& state) const override;

@@ -53,8 +53,8 @@ LevelMeter::LevelMeter(int rate_hz) : rate_hz_(rate_hz) {
 }
 
 void LevelMeter::close_frame() {
-  levels_db_.push_back(
-      static_cast<float>(10.0 * std::log10(energy_ / static_cast<double>(num_in_frame_) + kSilenceEnergy)));
+  levels_db_.push_back(static_cast<float>(
+      10.0 * std::log10(energy_ / static_cast<double>(num_in_frame_) + kSilenceEnergy)));
   energy_ = 0.0;
   num_in_frame_ = 0;
   frame_end_ = (levels_db_.size() + 1) * static_cast<std::size_t>(rate_hz_) / 100;
@@ -80,12 +80,14 @@ std::vector<float> measure_levels_db(std::span<const float> samples, int rate_hz
 }
 
 const Segment* Activity::at(double time_s) const noexcept {
-  const auto found = std::find_if(segments.begin(), segments.end(), [&](const Segment& s) { return s.contains(time_s); });
+  const auto found = std::find_if(segments.begin(), segments.end(),
+                                  [&](const Segment& s) { return s.contains(time_s); });
   return found == segments.end() ? nullptr : &*found;
 }
 
 const Segment* Activity::next(double time_s) const noexcept {
-  const auto found = std::find_if(segments.begin(), segments.end(), [&](const Segment& s) { return s.start_s >= time_s; });
+  const auto found = std::find_if(segments.begin(), segments.end(),
+                                  [&](const Segment& s) { return s.start_s >= time_s; });
   return found == segments.end() ? nullptr : &*found;
 }
 
@@ -99,7 +101,8 @@ Activity find_activity(std::span<const float> levels_db, const ActivityOptions& 
       std::max(1.0, std::ceil(options.percentile * static_cast<double>(sorted.size()))));
   const auto nth = sorted.begin() + static_cast<std::ptrdiff_t>(rank - 1);
   std::nth_element(sorted.begin(), nth, sorted.end());
-  activity.threshold_db = std::max(options.floor_db, static_cast<double>(*nth) - options.below_loud_db);
+  activity.threshold_db =
+      std::max(options.floor_db, static_cast<double>(*nth) - options.below_loud_db);
 
   std::vector<Frames> closed;
   for (const Frames& burst : frames_above(levels_db, activity.threshold_db)) {
@@ -110,20 +113,24 @@ Activity find_activity(std::span<const float> levels_db, const ActivityOptions& 
       closed.push_back(burst);
     }
   }
-  // Hundredths are divided, not multiplied, so that frame 29 ends at 0.29 and not at 0.29000000000000004.
+  // Hundredths are divided, not multiplied, so that frame 29 ends at 0.29 and not at
+  // 0.29000000000000004.
   for (const Frames& run : closed) {
-    activity.segments.push_back({static_cast<double>(run.begin) / 100.0, static_cast<double>(run.end) / 100.0});
+    activity.segments.push_back(
+        {static_cast<double>(run.begin) / 100.0, static_cast<double>(run.end) / 100.0});
   }
   return activity;
 }
 
-std::vector<Segment> join_turns(std::span<const Segment> segments, const Activity& agent, double max_gap_s) {
+std::vector<Segment> join_turns(std::span<const Segment> segments, const Activity& agent,
+                                double max_gap_s) {
   std::vector<Segment> turns;
   for (const Segment& segment : segments) {
-    const bool joins = !turns.empty() && segment.start_s - turns.back().end_s < max_gap_s - 1e-9 &&
-                       std::none_of(agent.segments.begin(), agent.segments.end(), [&](const Segment& speech) {
-                         return speech.start_s < segment.start_s && speech.end_s > turns.back().end_s;
-                       });
+    const bool joins =
+        !turns.empty() && segment.start_s - turns.back().end_s < max_gap_s - 1e-9 &&
+        std::none_of(agent.segments.begin(), agent.segments.end(), [&](const Segment& speech) {
+          return speech.start_s < segment.start_s && speech.end_s > turns.back().end_s;
+        });
     if (joins) {
       turns.back().end_s = std::max(turns.back().end_s, segment.end_s);
     } else {
@@ -133,8 +140,8 @@ std::vector<Segment> join_turns(std::span<const Segment> segments, const Activit
   return turns;
 }
 
-std::vector<Segment> find_user_segments(std::span<const float> speaking_probability, double step_seconds, double delay_s,
-                                        const Activity& user) {
+std::vector<Segment> find_user_segments(std::span<const float> speaking_probability,
+                                        double step_seconds, double delay_s, const Activity& user) {
   std::vector<Segment> segments;
   std::size_t last = 0;
   for (std::size_t t = 0; t < speaking_probability.size(); ++t) {
@@ -148,7 +155,8 @@ std::vector<Segment> find_user_segments(std::span<const float> speaking_probabil
     last = t;
   }
   for (Segment& segment : segments) {
-    const Segment refined{nearest_border(segment.start_s, true, user), nearest_border(segment.end_s, false, user)};
+    const Segment refined{nearest_border(segment.start_s, true, user),
+                          nearest_border(segment.end_s, false, user)};
     if (refined.start_s < refined.end_s) segment = refined;
   }
   // Two segments may have been drawn to the same piece of audio.
@@ -168,25 +176,32 @@ LatencyEvent measure_reply(const Segment& user_turn, double until_s, const Activ
                      .at_s = user_turn.end_s,
                      .latency_s = std::numeric_limits<double>::infinity()};
   const Segment* onset = agent.next(user_turn.end_s);
-  if (onset != nullptr && onset->start_s < until_s) event.latency_s = onset->start_s - user_turn.end_s;
+  if (onset != nullptr && onset->start_s < until_s)
+    event.latency_s = onset->start_s - user_turn.end_s;
   return event;
 }
 
 LatencyEvent measure_stop(const Segment& user_turn, const Activity& agent) {
-  LatencyEvent event{.is_counted = false, .at_s = user_turn.start_s, .latency_s = std::numeric_limits<double>::infinity()};
+  LatencyEvent event{.is_counted = false,
+                     .at_s = user_turn.start_s,
+                     .latency_s = std::numeric_limits<double>::infinity()};
   const Segment* running = agent.at(user_turn.start_s);
   // Borders are multiples of 10 ms: half of one absorbs rounding.
-  if (running == nullptr || user_turn.start_s - running->start_s < kMinActiveBeforeStopSeconds - 0.005) return event;
+  if (running == nullptr ||
+      user_turn.start_s - running->start_s < kMinActiveBeforeStopSeconds - 0.005)
+    return event;
   event.is_counted = true;
   constexpr double kMinSilenceSeconds = 0.2;
-  if (running->end_s + kMinSilenceSeconds <= agent.end_s + 1e-9) event.latency_s = running->end_s - user_turn.start_s;
+  if (running->end_s + kMinSilenceSeconds <= agent.end_s + 1e-9)
+    event.latency_s = running->end_s - user_turn.start_s;
   return event;
 }
 
 std::vector<Segment> find_false_alarms(const Segment& user_turn, const Activity& agent) {
   std::vector<Segment> alarms;
   for (const Segment& speech : agent.segments) {
-    if (speech.start_s > user_turn.start_s && speech.start_s < user_turn.end_s - kFalseAlarmMarginSeconds) {
+    if (speech.start_s > user_turn.start_s &&
+        speech.start_s < user_turn.end_s - kFalseAlarmMarginSeconds) {
       alarms.push_back(speech);
     }
   }

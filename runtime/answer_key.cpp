@@ -10,9 +10,10 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-constexpr std::array<const char*, 20> kUnits = {"zero",    "one",     "two",       "three",    "four",     "five",    "six",
-                                                "seven",   "eight",   "nine",      "ten",      "eleven",   "twelve",  "thirteen",
-                                                "fourteen", "fifteen", "sixteen",   "seventeen", "eighteen", "nineteen"};
+constexpr std::array<const char*, 20> kUnits = {
+    "zero",     "one",     "two",     "three",     "four",     "five",    "six",
+    "seven",    "eight",   "nine",    "ten",       "eleven",   "twelve",  "thirteen",
+    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"};
 constexpr std::array<const char*, 10> kTens = {"",      "",      "twenty",  "thirty", "forty",
                                                "fifty", "sixty", "seventy", "eighty", "ninety"};
 constexpr long kMaxNumber = 999999;
@@ -29,8 +30,8 @@ std::optional<long> tens_value(const std::string& word) {
   return 10 * (found - kTens.begin());
 }
 
-/// Reads the number that begins at `at`, if any, and moves `at` behind it. "twenty seven", "one hundred five"; two numbers
-/// that cannot be one ("seven five", "twenty twelve") stay two.
+/// Reads the number that begins at `at`, if any, and moves `at` behind it. "twenty seven", "one
+/// hundred five"; two numbers that cannot be one ("seven five", "twenty twelve") stay two.
 std::optional<long> read_number(const Words& words, std::size_t& at) {
   long total = 0;    // Thousands that are complete.
   long current = 0;  // Below a thousand.
@@ -41,7 +42,8 @@ std::optional<long> read_number(const Words& words, std::size_t& at) {
     if (const auto tens = tens_value(word); tens && room > 90) {
       current += *tens;
       room = 10;
-    } else if (const auto unit = unit_value(word); unit && *unit < room && !(has_number && *unit == 0)) {
+    } else if (const auto unit = unit_value(word);
+               unit && *unit < room && !(has_number && *unit == 0)) {
       current += *unit;
       room = 0;
     } else if (word == "hundred" && current >= 1 && current <= 9) {
@@ -67,7 +69,8 @@ Words tokens_of(const std::string& text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text[i]);
     const bool digit = std::isdigit(c) != 0;
-    if (c == '\'' || (c == ',' && was_digit && is_open && i + 1 < text.size() && std::isdigit(static_cast<unsigned char>(text[i + 1])) != 0)) {
+    if (c == '\'' || (c == ',' && was_digit && is_open && i + 1 < text.size() &&
+                      std::isdigit(static_cast<unsigned char>(text[i + 1])) != 0)) {
       continue;  // don't -> dont; 1,000 -> 1000.
     }
     if (!digit && std::isalpha(c) == 0 && c < 0x80) {
@@ -113,11 +116,14 @@ struct Phrase {
 std::vector<Phrase> phrases_of(const OrderVocabulary& vocabulary) {
   std::vector<Phrase> phrases;
   for (const auto& [slot, values] : vocabulary.slots) {
-    for (const std::string& value : values) phrases.push_back({normalise_words(value), slot, value});
+    for (const std::string& value : values)
+      phrases.push_back({normalise_words(value), slot, value});
   }
-  for (const std::string& amount : vocabulary.amounts) phrases.push_back({normalise_words(amount), "", amount});
-  std::stable_sort(phrases.begin(), phrases.end(),
-                   [](const Phrase& a, const Phrase& b) { return a.words.size() > b.words.size(); });
+  for (const std::string& amount : vocabulary.amounts)
+    phrases.push_back({normalise_words(amount), "", amount});
+  std::stable_sort(phrases.begin(), phrases.end(), [](const Phrase& a, const Phrase& b) {
+    return a.words.size() > b.words.size();
+  });
   return phrases;
 }
 
@@ -151,7 +157,8 @@ Words normalise_words(const std::string& text) {
   for (const std::string& token : tokens_of(text)) {
     if (std::isdigit(static_cast<unsigned char>(token[0])) != 0 && token.size() <= 6) {
       const long value = std::stol(token);
-      for (std::string& word : number_words(std::min(value, kMaxNumber))) words.push_back(std::move(word));
+      for (std::string& word : number_words(std::min(value, kMaxNumber)))
+        words.push_back(std::move(word));
     } else if (token == "oz" || token == "ounces") {
       words.emplace_back("ounce");
     } else {
@@ -160,7 +167,8 @@ Words normalise_words(const std::string& text) {
   }
   // "one hundred and five": a number goes on after "hundred and".
   for (std::size_t i = 1; i + 1 < words.size(); ++i) {
-    if (words[i] == "and" && (words[i - 1] == "hundred" || words[i - 1] == "thousand") && is_number_word(words[i + 1])) {
+    if (words[i] == "and" && (words[i - 1] == "hundred" || words[i - 1] == "thousand") &&
+        is_number_word(words[i + 1])) {
       words.erase(words.begin() + static_cast<std::ptrdiff_t>(i));
     }
   }
@@ -174,7 +182,8 @@ std::optional<long> last_number(const std::string& text) {
   for (std::size_t at = 0; at < words.size();) {
     const std::size_t begin = at;
     if (const auto number = read_number(words, at)) {
-      const bool has_sign = begin > 0 && (words[begin - 1] == "minus" || words[begin - 1] == "negative");
+      const bool has_sign =
+          begin > 0 && (words[begin - 1] == "minus" || words[begin - 1] == "negative");
       last = has_sign && !follows_number ? -*number : *number;
       follows_number = true;
     } else {
@@ -187,13 +196,17 @@ std::optional<long> last_number(const std::string& text) {
 
 const OrderVocabulary& coffee_vocabulary() {
   static const OrderVocabulary vocabulary{
-      .slots = {{"size", {"small", "medium", "large", "eight ounce", "twelve ounce", "sixteen ounce", "twenty ounce"}},
+      .slots = {{"size",
+                 {"small", "medium", "large", "eight ounce", "twelve ounce", "sixteen ounce",
+                  "twenty ounce"}},
                 {"roast", {"light roast", "medium roast", "dark roast"}},
                 {"shot", {"single shot", "double shot", "triple shot"}},
                 {"drink",
-                 {"coffee", "iced coffee", "mocha", "iced mocha", "drip coffee", "house coffee", "espresso", "americano",
-                  "cappuccino", "latte"}},
-                {"milk", {"milk", "whole milk", "skim milk", "soy milk", "almond milk", "oat milk", "cream"}},
+                 {"coffee", "iced coffee", "mocha", "iced mocha", "drip coffee", "house coffee",
+                  "espresso", "americano", "cappuccino", "latte"}},
+                {"milk",
+                 {"milk", "whole milk", "skim milk", "soy milk", "almond milk", "oat milk",
+                  "cream"}},
                 {"sugar", {"sugar", "brown sugar", "sweetener"}}},
       .amounts = {"some", "a bit of", "a little bit of", "a lot of", "lots of"},
       .amount_slots = {"milk", "sugar"}};
@@ -206,8 +219,9 @@ OrderSlots find_order(const std::string& text, const OrderVocabulary& vocabulary
   OrderSlots slots;
   std::string amount;
   for (std::size_t at = 0; at < words.size();) {
-    const auto found = std::find_if(phrases.begin(), phrases.end(),
-                                    [&](const Phrase& phrase) { return stands_at(words, at, phrase.words); });
+    const auto found = std::find_if(phrases.begin(), phrases.end(), [&](const Phrase& phrase) {
+      return stands_at(words, at, phrase.words);
+    });
     if (found == phrases.end()) {
       amount.clear();
       ++at;
@@ -220,7 +234,8 @@ OrderSlots find_order(const std::string& text, const OrderVocabulary& vocabulary
     }
     slots.emplace_back(found->slot, found->value);
     const auto& with_amount = vocabulary.amount_slots;
-    if (!amount.empty() && std::find(with_amount.begin(), with_amount.end(), found->slot) != with_amount.end()) {
+    if (!amount.empty() &&
+        std::find(with_amount.begin(), with_amount.end(), found->slot) != with_amount.end()) {
       slots.emplace_back(found->slot + "_amount", amount);
     }
     amount.clear();
@@ -239,9 +254,12 @@ bool is_right(const std::string& reply, const AnswerKey& key, const OrderVocabul
   }
   const Words words = normalise_words(reply);
   if (key.any_of.empty()) return words.empty();
-  return std::any_of(key.any_of.begin(), key.any_of.end(), [&](const std::vector<std::string>& all) {
-    return std::all_of(all.begin(), all.end(), [&](const std::string& phrase) { return holds(words, normalise_words(phrase)); });
-  });
+  return std::any_of(key.any_of.begin(), key.any_of.end(),
+                     [&](const std::vector<std::string>& all) {
+                       return std::all_of(all.begin(), all.end(), [&](const std::string& phrase) {
+                         return holds(words, normalise_words(phrase));
+                       });
+                     });
 }
 
 }  // namespace duet::runtime

@@ -29,23 +29,25 @@ void StepOutput::clear() {
 void Session::step(std::span<const float> block, StepOutput& out) {
   out.clear();
   const std::string where = "step " + std::to_string(num_steps_) + ": ";
-  if (poisoned_) throw StepError(where + "the session is poisoned by an earlier failure; reset it first");
+  if (poisoned_)
+    throw StepError(where + "the session is poisoned by an earlier failure; reset it first");
   poisoned_ = true;  // Until the end of this function proves otherwise.
   if (block.size() != static_cast<std::size_t>(info_->block_samples)) {
-    throw StepError(where + "expected a block of " + std::to_string(info_->block_samples) + " samples, found " +
-                    std::to_string(block.size()));
+    throw StepError(where + "expected a block of " + std::to_string(info_->block_samples) +
+                    " samples, found " + std::to_string(block.size()));
   }
   if (!all_finite(block)) throw StepError(where + "a sample of the input block is not finite");
   try {
     do_step(block, out);
   } catch (const std::exception& error) {
-    std::string text = error.what();  // LibTorch's messages carry a stack trace: keep the first line.
+    std::string text =
+        error.what();  // LibTorch's messages carry a stack trace: keep the first line.
     text.resize(std::min(text.size(), text.find('\n')));
     throw StepError(where + text);
   }
   if (out.pcm.size() != static_cast<std::size_t>(info_->output_block_samples)) {
-    throw StepError(where + "the engine gave " + std::to_string(out.pcm.size()) + " samples instead of " +
-                    std::to_string(info_->output_block_samples));
+    throw StepError(where + "the engine gave " + std::to_string(out.pcm.size()) +
+                    " samples instead of " + std::to_string(info_->output_block_samples));
   }
   if (!all_finite(out.pcm)) throw StepError(where + "the engine gave a sample that is not finite");
   poisoned_ = false;

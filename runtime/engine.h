@@ -1,14 +1,15 @@
 #pragma once
-// The seam between everything that moves audio (files, devices, servers, benchmarks) and everything that
-// thinks (LibTorch). No tensors cross it: a step takes one block of microphone samples and gives one block of
-// the agent's voice with what was said and heard meanwhile. Implementations: runtime/engine/ (LibTorch) and
-// tests/support/fake_engine.h.
+// The seam between everything that moves audio (files, devices, servers, benchmarks) and everything
+// that thinks (LibTorch). No tensors cross it: a step takes one block of microphone samples and
+// gives one block of the agent's voice with what was said and heard meanwhile. Implementations:
+// runtime/engine/ (LibTorch) and tests/support/fake_engine.h.
 //
-// Clock. A session counts steps from 0. Step t takes input samples [t, t+1) * block_samples. Its pcm can be
-// played from the moment the step returns, so a live listener hears its first sample no earlier than
-// (t + 1) * step_seconds: all look-ahead inside the engine is already paid for by then (the engine delays, it
-// never guesses), and the pcm already contains the delay of the codec. The declared latencies below are there to
-// be shown and tested, and must not be added to that time a second time.
+// Clock. A session counts steps from 0. Step t takes input samples [t, t+1) * block_samples. Its
+// pcm can be played from the moment the step returns, so a live listener hears its first sample no
+// earlier than (t + 1) * step_seconds: all look-ahead inside the engine is already paid for by then
+// (the engine delays, it never guesses), and the pcm already contains the delay of the codec. The
+// declared latencies below are there to be shown and tested, and must not be added to that time a
+// second time.
 
 #include <cstdint>
 #include <memory>
@@ -26,11 +27,13 @@ struct EngineInfo {
   int output_rate_hz = 24000;
   int block_samples = 1280;         ///< Input samples per step.
   int output_block_samples = 1920;  ///< Output samples per step.
-  double step_seconds = 0.08;       ///< block_samples / input_rate_hz = output_block_samples / output_rate_hz.
-  /// Input samples that the encoder waits for beyond the time it speaks about (>= 0). Step t has heard the user
-  /// up to sample (t + 1) * block_samples - encoder_lookahead_samples.
+  double step_seconds =
+      0.08;  ///< block_samples / input_rate_hz = output_block_samples / output_rate_hz.
+  /// Input samples that the encoder waits for beyond the time it speaks about (>= 0). Step t has
+  /// heard the user up to sample (t + 1) * block_samples - encoder_lookahead_samples.
   int encoder_lookahead_samples = 0;
-  /// Output samples by which pcm lags the decoder's offline output (>= 0), e.g. the overlap of its inverse STFT.
+  /// Output samples by which pcm lags the decoder's offline output (>= 0), e.g. the overlap of its
+  /// inverse STFT.
   int codec_latency_samples = 0;
   int num_codebooks = 4;
   bool has_user_text = false;      ///< StepOutput::user_text is filled.
@@ -48,20 +51,26 @@ struct SessionOptions {
   double temperature = 0.0;
   /// The agent speaks first.
   bool greet = false;
-  /// Bias on the model's own end and silence logits; larger stops sooner. Unset: the model's default.
+  /// Bias on the model's own end and silence logits; larger stops sooner. Unset: the model's
+  /// default.
   std::optional<double> interruptibility = std::nullopt;
 };
 
-/// Everything one step produced. The caller owns it and passes the same one again: no allocation once warm.
+/// Everything one step produced. The caller owns it and passes the same one again: no allocation
+/// once warm.
 struct StepOutput {
-  std::vector<float> pcm;           ///< output_block_samples of the agent's voice, in [-1, 1].
-  std::string agent_text;           ///< UTF-8 that the text channel completed in this step, with its spaces; mostly empty.
-  bool agent_turn_started = false;  ///< First piece of a reply came in this step (precedes agent_text).
-  bool agent_turn_ended = false;    ///< The model ended or cut its reply in this step (follows agent_text).
-  std::string user_text;            ///< Words newly recognised in the user's speech, with leading space; mostly empty.
-  float user_speaking = 0.0F;       ///< Probability in [0, 1] that the user is speaking; events only.
-  std::vector<int> codes;           ///< num_codebooks codes decided in this step.
-  int text_token = -1;              ///< Text token decided in this step.
+  std::vector<float> pcm;  ///< output_block_samples of the agent's voice, in [-1, 1].
+  std::string agent_text;  ///< UTF-8 that the text channel completed in this step, with its spaces;
+                           ///< mostly empty.
+  bool agent_turn_started =
+      false;  ///< First piece of a reply came in this step (precedes agent_text).
+  bool agent_turn_ended =
+      false;              ///< The model ended or cut its reply in this step (follows agent_text).
+  std::string user_text;  ///< Words newly recognised in the user's speech, with leading space;
+                          ///< mostly empty.
+  float user_speaking = 0.0F;  ///< Probability in [0, 1] that the user is speaking; events only.
+  std::vector<int> codes;      ///< num_codebooks codes decided in this step.
+  int text_token = -1;         ///< Text token decided in this step.
 
   /// Empties everything, keeps the capacity.
   void clear();
@@ -73,19 +82,22 @@ class StepError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// One conversation. Not thread-safe; different sessions of one engine may run on different threads.
+/// One conversation. Not thread-safe; different sessions of one engine may run on different
+/// threads.
 class Session {
  public:
   virtual ~Session() = default;
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  /// One step. `block`: block_samples at input_rate_hz, in [-1, 1]. Clears `out`, then fills it. Whatever goes
-  /// wrong (wrong block size, a non-finite input or output sample, an exception of the engine) is thrown as
-  /// StepError and poisons the session: from then on step throws, until reset.
+  /// One step. `block`: block_samples at input_rate_hz, in [-1, 1]. Clears `out`, then fills it.
+  /// Whatever goes wrong (wrong block size, a non-finite input or output sample, an exception of
+  /// the engine) is thrown as StepError and poisons the session: from then on step throws, until
+  /// reset.
   void step(std::span<const float> block, StepOutput& out);
 
-  /// Back to the start of a conversation, with the same options and seed; also heals a poisoned session.
+  /// Back to the start of a conversation, with the same options and seed; also heals a poisoned
+  /// session.
   void reset();
 
   bool poisoned() const noexcept { return poisoned_; }
@@ -98,7 +110,8 @@ class Session {
   explicit Session(const EngineInfo& info) : info_(&info) {}
 
  private:
-  /// `out` is cleared and `block` has the right size; `out.pcm` must have output_block_samples afterwards.
+  /// `out` is cleared and `block` has the right size; `out.pcm` must have output_block_samples
+  /// afterwards.
   virtual void do_step(std::span<const float> block, StepOutput& out) = 0;
   virtual void do_reset() = 0;
 

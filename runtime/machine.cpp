@@ -41,7 +41,8 @@ int usable_cores() {
 }
 
 bool is_package_name(const std::string& text) {
-  return !text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789+.-") == std::string::npos;
+  return !text.empty() &&
+         text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789+.-") == std::string::npos;
 }
 
 }  // namespace
@@ -88,7 +89,8 @@ BlasInfo classify_blas(const std::filesystem::path& library) {
   if (contains("blis")) return {BlasKind::kFast, "BLIS", path};
   if (contains("atlas")) return {BlasKind::kFast, "ATLAS", path};
   if (contains("libtorch")) return {BlasKind::kFast, "built into LibTorch", path};
-  // Debian: /usr/lib/<arch>/blas/libblas.so.3.*; others install Netlib's straight into a library folder.
+  // Debian: /usr/lib/<arch>/blas/libblas.so.3.*; others install Netlib's straight into a library
+  // folder.
   if (contains("libblas.so")) return {BlasKind::kReference, "Netlib's reference BLAS", path};
   return {BlasKind::kUnknown, library.filename().string(), path};
 }
@@ -130,7 +132,8 @@ std::optional<std::vector<std::string>> missing_packages(const std::vector<std::
   if (!pipe) return std::nullopt;
   std::string text;
   std::array<char, 4096> block{};
-  while (const size_t count = std::fread(block.data(), 1, block.size(), pipe.get())) text.append(block.data(), count);
+  while (const size_t count = std::fread(block.data(), 1, block.size(), pipe.get()))
+    text.append(block.data(), count);
   std::set<std::string> installed;
   std::istringstream lines(text);
   for (std::string status, name; lines >> status >> name;)

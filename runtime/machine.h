@@ -1,6 +1,7 @@
 #pragma once
-// What this machine offers: processor, memory, the BLAS behind LibTorch, packages. For `duet doctor`, `duet describe`
-// and benchmarks. Linux on x86-64; elsewhere the processor's features read as absent.
+// What this machine offers: processor, memory, the BLAS behind LibTorch, packages. For `duet
+// doctor`, `duet describe` and benchmarks. Linux on x86-64; elsewhere the processor's features read
+// as absent.
 
 #include <cstdint>
 #include <filesystem>
@@ -49,7 +50,8 @@ struct BlasInfo {
 /// Judges a library by its path.
 BlasInfo classify_blas(const std::filesystem::path& library);
 
-/// The library that this process takes sgemm_ from; kUnknown with an empty path when none exports it.
+/// The library that this process takes sgemm_ from; kUnknown with an empty path when none exports
+/// it.
 BlasInfo blas_info();
 
 /// The fix for the slow one, as a line to type; empty when `blas` needs none.

@@ -20,10 +20,13 @@ using Clock = std::chrono::steady_clock;
 constexpr double kAutoTailSilenceSeconds = 2.0;
 constexpr double kMaxAutoTailSeconds = 30.0;
 constexpr double kMaxTailSeconds = 600.0;
-/// RMS of a step's pcm under which playout may drop some of it to make good a delay: the floor of agent activity.
+/// RMS of a step's pcm under which playout may drop some of it to make good a delay: the floor of
+/// agent activity.
 constexpr double kSilenceDb = -50.0;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 bool is_silent(std::span<const float> pcm) {
   double energy = 0.0;
@@ -34,7 +37,8 @@ bool is_silent(std::span<const float> pcm) {
 /// The two channels, filled at their own pace, written and levelled as far as both are there.
 class StereoTrack {
  public:
-  StereoTrack(const std::string& path, int rate_hz) : rate_hz_(rate_hz), user_levels_(rate_hz), agent_levels_(rate_hz) {
+  StereoTrack(const std::string& path, int rate_hz)
+      : rate_hz_(rate_hz), user_levels_(rate_hz), agent_levels_(rate_hz) {
     if (!path.empty()) writer_ = std::make_unique<audio::WavWriter>(path, rate_hz, 2);
   }
 
@@ -46,7 +50,8 @@ class StereoTrack {
     // Never early; what rounding left of a whole sample does not count.
     const auto start = static_cast<std::int64_t>(std::ceil(start_s * rate_hz_ - 1e-6));
     const std::int64_t end = num_written_ + std::ssize(agent_);
-    std::vector<float> placed(static_cast<std::size_t>(std::max<std::int64_t>(start - end, 0)), 0.0F);
+    std::vector<float> placed(static_cast<std::size_t>(std::max<std::int64_t>(start - end, 0)),
+                              0.0F);
     const auto skipped = std::clamp<std::int64_t>(end - start, 0, std::ssize(pcm));
     placed.insert(placed.end(), pcm.begin() + skipped, pcm.end());
     agent_levels_.process(placed);
@@ -57,7 +62,8 @@ class StereoTrack {
 
   /// Pads the shorter channel and completes the file.
   void finish() {
-    if (agent_.size() < user_.size()) agent_levels_.process(std::vector<float>(user_.size() - agent_.size(), 0.0F));
+    if (agent_.size() < user_.size())
+      agent_levels_.process(std::vector<float>(user_.size() - agent_.size(), 0.0F));
     const std::size_t size = std::max(user_.size(), agent_.size());
     user_.resize(size, 0.0F);
     agent_.resize(size, 0.0F);
@@ -67,7 +73,9 @@ class StereoTrack {
     if (writer_) writer_->commit();
   }
 
-  double agent_end_s() const noexcept { return static_cast<double>(num_written_ + std::ssize(agent_)) / rate_hz_; }
+  double agent_end_s() const noexcept {
+    return static_cast<double>(num_written_ + std::ssize(agent_)) / rate_hz_;
+  }
   double written_s() const noexcept { return static_cast<double>(num_written_) / rate_hz_; }
   const std::vector<float>& user_levels_db() const noexcept { return user_levels_.levels_db(); }
   const std::vector<float>& agent_levels_db() const noexcept { return agent_levels_.levels_db(); }
@@ -102,7 +110,8 @@ class StereoTrack {
 
 class OfflineRun {
  public:
-  OfflineRun(const Engine& engine, audio::SampleSource& input, const RunOptions& options, const RunHooks& hooks)
+  OfflineRun(const Engine& engine, audio::SampleSource& input, const RunOptions& options,
+             const RunHooks& hooks)
       : info_(engine.info()),
         input_(input),
         options_(options),
@@ -111,7 +120,8 @@ class OfflineRun {
         to_engine_(input.rate_hz(), info_.input_rate_hz),
         to_output_(input.rate_hz(), info_.output_rate_hz),
         framer_(static_cast<std::size_t>(info_.block_samples)),
-        clock_(info_.step_seconds, static_cast<double>(to_engine_.lookahead_samples()) / input.rate_hz()),
+        clock_(info_.step_seconds,
+               static_cast<double>(to_engine_.lookahead_samples()) / input.rate_hz()),
         track_(options.output_path, info_.output_rate_hz),
         recorder_(info_) {}
 
@@ -120,11 +130,12 @@ class OfflineRun {
     feed_input();
     if (!is_stopped_) feed_tail();
     if (session_->num_steps() == 0) {
-      throw core::LoadError({.subject = "input",
-                             .expected = "at least one step of " + std::to_string(info_.block_samples) + " samples",
-                             .found = "a stop before that",
-                             .file = input_.name(),
-                             .hint = ""});
+      throw core::LoadError(
+          {.subject = "input",
+           .expected = "at least one step of " + std::to_string(info_.block_samples) + " samples",
+           .found = "a stop before that",
+           .file = input_.name(),
+           .hint = ""});
     }
     track_.finish();
     Timeline timeline = recorder_.finish(track_.user_levels_db(), track_.agent_levels_db());
@@ -145,7 +156,8 @@ class OfflineRun {
   }
 
   void feed_input() {
-    std::vector<float> chunk(static_cast<std::size_t>(std::ceil(info_.step_seconds * input_.rate_hz())));
+    std::vector<float> chunk(
+        static_cast<std::size_t>(std::ceil(info_.step_seconds * input_.rate_hz())));
     std::int64_t num_input = 0;
     std::size_t count = 0;
     while (!should_stop() && (count = input_.read(chunk)) > 0) {
@@ -179,13 +191,15 @@ class OfflineRun {
   }
 
   bool tail_is_enough() const {
-    const double tail_s = static_cast<double>(session_->num_steps()) * info_.step_seconds - input_seconds_;
+    const double tail_s =
+        static_cast<double>(session_->num_steps()) * info_.step_seconds - input_seconds_;
     constexpr double kRounding = 1e-9;
     if (options_.tail_s) return tail_s >= *options_.tail_s - kRounding;
     if (tail_s < kAutoTailSilenceSeconds - kRounding) return false;
     if (tail_s >= kMaxAutoTailSeconds - kRounding) return true;
     const Activity agent = find_activity(track_.agent_levels_db());
-    return agent.segments.empty() || track_.agent_end_s() - agent.segments.back().end_s >= kAutoTailSilenceSeconds;
+    return agent.segments.empty() ||
+           track_.agent_end_s() - agent.segments.back().end_s >= kAutoTailSilenceSeconds;
   }
 
   void step(std::span<const float> block) {
@@ -197,7 +211,8 @@ class OfflineRun {
     const auto before = Clock::now();
     session_->step(block, out_);
     const double compute_s = seconds_since(before);
-    const auto finished_s = options_.realtime ? std::optional<double>(seconds_since(start_)) : std::nullopt;
+    const auto finished_s =
+        options_.realtime ? std::optional<double>(seconds_since(start_)) : std::nullopt;
     const double audible_at_s = clock_.place(t, finished_s, is_silent(out_.pcm));
     track_.add_agent(out_.pcm, audible_at_s);
     track_.write_ready();
@@ -209,7 +224,8 @@ class OfflineRun {
     using Kind = RunEvent::Kind;
     if (!out_.user_text.empty()) hooks_.on_event({Kind::kUserWords, heard_s, out_.user_text});
     if (out_.agent_turn_started) hooks_.on_event({Kind::kAgentTurnStarted, audible_at_s, {}});
-    if (!out_.agent_text.empty()) hooks_.on_event({Kind::kAgentWords, audible_at_s, out_.agent_text});
+    if (!out_.agent_text.empty())
+      hooks_.on_event({Kind::kAgentWords, audible_at_s, out_.agent_text});
     if (out_.agent_turn_ended) hooks_.on_event({Kind::kAgentTurnEnded, audible_at_s, {}});
   }
 
@@ -240,20 +256,23 @@ double ListenersClock::due_s(std::int64_t step) const noexcept {
   return static_cast<double>(step + 1) * step_seconds_ + input_delay_s_;
 }
 
-double ListenersClock::place(std::int64_t step, std::optional<double> finished_s, bool is_silent) noexcept {
+double ListenersClock::place(std::int64_t step, std::optional<double> finished_s,
+                             bool is_silent) noexcept {
   const double ready_s = std::max(due_s(step), finished_s.value_or(0.0));
   const double start_s = is_silent ? ready_s : std::max(ready_s, played_until_s_);
   played_until_s_ = std::max(played_until_s_, start_s + step_seconds_);
   return start_s;
 }
 
-Timeline run_offline(const Engine& engine, audio::SampleSource& input, const RunOptions& options, const RunHooks& hooks) {
+Timeline run_offline(const Engine& engine, audio::SampleSource& input, const RunOptions& options,
+                     const RunHooks& hooks) {
   if (options.tail_s && !(*options.tail_s >= 0.0 && *options.tail_s <= kMaxTailSeconds)) {
-    throw core::ConfigError({.subject = "tail",
-                             .expected = "auto, or 0 to " + std::to_string(std::lround(kMaxTailSeconds)) + " seconds",
-                             .found = std::to_string(*options.tail_s),
-                             .file = "",
-                             .hint = ""});
+    throw core::ConfigError(
+        {.subject = "tail",
+         .expected = "auto, or 0 to " + std::to_string(std::lround(kMaxTailSeconds)) + " seconds",
+         .found = std::to_string(*options.tail_s),
+         .file = "",
+         .hint = ""});
   }
   return OfflineRun(engine, input, options, hooks).run();
 }

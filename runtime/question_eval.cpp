@@ -29,13 +29,15 @@ AnswerKey parse_key(const json& key, const std::string& topic) {
   AnswerKey result;
   if (key.is_object() && key.contains("slots")) {
     OrderSlots slots;
-    for (const auto& [name, value] : key["slots"].items()) slots.emplace_back(name, value.get<std::string>());
+    for (const auto& [name, value] : key["slots"].items())
+      slots.emplace_back(name, value.get<std::string>());
     result.order = slots;
   } else if (key.is_object() && key.contains("any")) {
     result.any_of = key["any"].get<std::vector<std::vector<std::string>>>();
   } else {
     result.any_of = {key.get<std::vector<std::string>>()};
-    if (topic == "sum" && result.any_of[0].size() == 1) result.number = last_number(result.any_of[0][0]);
+    if (topic == "sum" && result.any_of[0].size() == 1)
+      result.number = last_number(result.any_of[0][0]);
   }
   return result;
 }
@@ -48,7 +50,8 @@ class Conversation {
         session_(engine.make_session(options)),
         framer_(static_cast<std::size_t>(info_.block_samples)),
         block_(static_cast<std::size_t>(info_.block_samples)),
-        agent_(static_cast<std::size_t>(info_.output_block_samples), 0.0F),  // Step 0 is heard one step after the start.
+        agent_(static_cast<std::size_t>(info_.output_block_samples),
+               0.0F),  // Step 0 is heard one step after the start.
         agent_levels_(info_.output_rate_hz) {
     agent_levels_.process(agent_);
   }
@@ -59,7 +62,8 @@ class Conversation {
     while (framer_.pop(block_)) step();
   }
   void feed_silence(double seconds) {
-    feed(std::vector<float>(static_cast<std::size_t>(std::llround(seconds * info_.input_rate_hz)), 0.0F));
+    feed(std::vector<float>(static_cast<std::size_t>(std::llround(seconds * info_.input_rate_hz)),
+                            0.0F));
   }
 
   double now_s() const { return static_cast<double>(user_.size()) / info_.input_rate_hz; }
@@ -124,17 +128,23 @@ struct AskedTurn {
   bool falls_silent;
 };
 
-AskedTurn ask(Conversation& conversation, const EvalTurn& turn, int input_rate_hz, const EvalOptions& options) {
+AskedTurn ask(Conversation& conversation, const EvalTurn& turn, int input_rate_hz,
+              const EvalOptions& options) {
   const audio::AudioClip clip = audio::load_audio_file(turn.path);
   const auto samples = audio::resample(clip.samples, clip.rate_hz, input_rate_hz);
   const Activity sound = find_activity(measure_levels_db(samples, input_rate_hz));
   if (sound.segments.empty()) {
-    throw core::LoadError({.subject = "speech", .expected = "some", .found = "silence", .file = turn.path, .hint = ""});
+    throw core::LoadError({.subject = "speech",
+                           .expected = "some",
+                           .found = "silence",
+                           .file = turn.path,
+                           .hint = ""});
   }
   const double begin_s = conversation.now_s();
   conversation.take_text();
   conversation.feed(samples);
-  const Segment user{begin_s + sound.segments.front().start_s, begin_s + sound.segments.back().end_s};
+  const Segment user{begin_s + sound.segments.front().start_s,
+                     begin_s + sound.segments.back().end_s};
   const bool falls_silent = wait_for_reply(conversation, user.end_s, options);
   return {&turn, user, conversation.take_text(), falls_silent};
 }
@@ -162,8 +172,13 @@ EvalTurnResult score(const AskedTurn& asked, double until_s, const Activity& age
 }
 
 json estimate_json(const Estimate& estimate) {
-  const auto finite = [](double x) -> json { return std::isfinite(x) ? json(std::round(x * 1e4) / 1e4) : json(nullptr); };
-  return {{"n", estimate.n}, {"value", finite(estimate.value)}, {"low", finite(estimate.low)}, {"high", finite(estimate.high)}};
+  const auto finite = [](double x) -> json {
+    return std::isfinite(x) ? json(std::round(x * 1e4) / 1e4) : json(nullptr);
+  };
+  return {{"n", estimate.n},
+          {"value", finite(estimate.value)},
+          {"low", finite(estimate.low)},
+          {"high", finite(estimate.high)}};
 }
 
 json turn_json(const EvalTurnResult& turn) {
@@ -176,7 +191,9 @@ json turn_json(const EvalTurnResult& turn) {
           {"is_answered", turn.score.is_counted && turn.score.is_success},
           {"has_false_alarm", turn.has_false_alarm},
           {"falls_silent", turn.falls_silent},
-          {"reply_latency_s", std::isfinite(turn.score.latency_s) ? json(std::round(turn.score.latency_s * 1e3) / 1e3) : json(nullptr)},
+          {"reply_latency_s", std::isfinite(turn.score.latency_s)
+                                  ? json(std::round(turn.score.latency_s * 1e3) / 1e3)
+                                  : json(nullptr)},
           {"user_end_s", turn.user_end_s},
           {"reply_start_s", turn.reply_start_s},
           {"reply_end_s", turn.reply_end_s}};
@@ -184,15 +201,15 @@ json turn_json(const EvalTurnResult& turn) {
 
 std::string percent_line(const std::string& name, const Estimate& estimate) {
   char text[160];
-  std::snprintf(text, sizeof text, "%-22s %5.1f %%  (95 %%: %.1f to %.1f, n %zu)\n", name.c_str(), 100.0 * estimate.value,
-                100.0 * estimate.low, 100.0 * estimate.high, estimate.n);
+  std::snprintf(text, sizeof text, "%-22s %5.1f %%  (95 %%: %.1f to %.1f, n %zu)\n", name.c_str(),
+                100.0 * estimate.value, 100.0 * estimate.low, 100.0 * estimate.high, estimate.n);
   return text;
 }
 
 std::string latency_text(const char* name, const Estimate& estimate) {
   char text[160];
-  std::snprintf(text, sizeof text, "%-22s %5.0f ms (95 %%: %.0f to %.0f, n %zu)\n", name, 1000.0 * estimate.value,
-                1000.0 * estimate.low, 1000.0 * estimate.high, estimate.n);
+  std::snprintf(text, sizeof text, "%-22s %5.0f ms (95 %%: %.0f to %.0f, n %zu)\n", name,
+                1000.0 * estimate.value, 1000.0 * estimate.low, 1000.0 * estimate.high, estimate.n);
   return text;
 }
 
@@ -206,7 +223,8 @@ void summarise(EvalReport& report) {
     alarms.push_back(turn.has_false_alarm);
     silent.push_back(turn.falls_silent);
     by_topic[turn.topic].push_back(turn.is_right);
-    if (std::isfinite(turn.score.latency_s)) scores.push_back(turn.score);  // Unanswered ones have their own row.
+    if (std::isfinite(turn.score.latency_s))
+      scores.push_back(turn.score);  // Unanswered ones have their own row.
   }
   report.answered = share(answered);
   report.right = share(right);
@@ -218,11 +236,15 @@ void summarise(EvalReport& report) {
 
 }  // namespace
 
-std::vector<EvalDialog> load_eval_dialogs(const std::string& manifest, const std::string& split, std::size_t limit,
-                                          std::uint64_t seed) {
+std::vector<EvalDialog> load_eval_dialogs(const std::string& manifest, const std::string& split,
+                                          std::size_t limit, std::uint64_t seed) {
   std::ifstream stream(manifest);
   if (!stream) {
-    throw core::LoadError({.subject = "manifest", .expected = "a readable file", .found = "none", .file = manifest, .hint = ""});
+    throw core::LoadError({.subject = "manifest",
+                           .expected = "a readable file",
+                           .found = "none",
+                           .file = manifest,
+                           .hint = ""});
   }
   const fs::path folder = fs::path(manifest).parent_path();
   std::map<std::string, std::map<int, EvalTurn>> dialogs;
@@ -230,7 +252,9 @@ std::vector<EvalDialog> load_eval_dialogs(const std::string& manifest, const std
   for (int number = 1; std::getline(stream, line); ++number) {
     try {
       const json entry = json::parse(line);
-      if (entry.at("role") != "user" || entry.at("split") != split || entry.value("reply", "").empty()) continue;
+      if (entry.at("role") != "user" || entry.at("split") != split ||
+          entry.value("reply", "").empty())
+        continue;
       EvalTurn turn;
       turn.id = entry.at("id");
       turn.path = (folder / entry.at("file").get<std::string>()).string();
@@ -257,7 +281,11 @@ std::vector<EvalDialog> load_eval_dialogs(const std::string& manifest, const std
     all.push_back(std::move(dialog));
   }
   if (all.empty()) {
-    throw core::LoadError({.subject = "split \"" + split + "\"", .expected = "user turns with a reply", .found = "none", .file = manifest, .hint = ""});
+    throw core::LoadError({.subject = "split \"" + split + "\"",
+                           .expected = "user turns with a reply",
+                           .found = "none",
+                           .file = manifest,
+                           .hint = ""});
   }
   // Fisher-Yates with a generator that is the same everywhere.
   std::mt19937_64 random(seed);
@@ -274,8 +302,8 @@ std::vector<EvalDialog> load_eval_dialogs(const std::string& manifest, const std
   return all;
 }
 
-EvalReport evaluate_questions(const Engine& engine, const std::vector<EvalDialog>& dialogs, const EvalOptions& options,
-                              const EvalHooks& hooks) {
+EvalReport evaluate_questions(const Engine& engine, const std::vector<EvalDialog>& dialogs,
+                              const EvalOptions& options, const EvalHooks& hooks) {
   EvalReport report;
   report.model_name = engine.info().model_name;
   if (!options.save_dir.empty()) fs::create_directories(options.save_dir);
@@ -299,28 +327,32 @@ EvalReport evaluate_questions(const Engine& engine, const std::vector<EvalDialog
       row["wav"] = dialogs[i].id + ".wav";
       results += row.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
     }
-    if (!options.save_dir.empty()) conversation.save((fs::path(options.save_dir) / (dialogs[i].id + ".wav")).string());
+    if (!options.save_dir.empty())
+      conversation.save((fs::path(options.save_dir) / (dialogs[i].id + ".wav")).string());
     compute_s += conversation.compute_s();
     audio_s += conversation.now_s();
     if (hooks.on_progress) hooks.on_progress(i + 1, dialogs.size());
   }
-  if (!options.save_dir.empty()) core::write_file_atomically((fs::path(options.save_dir) / "results.jsonl").string(), results);
+  if (!options.save_dir.empty())
+    core::write_file_atomically((fs::path(options.save_dir) / "results.jsonl").string(), results);
   report.rtf = audio_s > 0.0 ? compute_s / audio_s : 0.0;
   summarise(report);
   return report;
 }
 
-QuietReport evaluate_quiet(const Engine& engine, double minutes, double noise_db, const SessionOptions& session,
-                           const EvalHooks& hooks) {
+QuietReport evaluate_quiet(const Engine& engine, double minutes, double noise_db,
+                           const SessionOptions& session, const EvalHooks& hooks) {
   Conversation conversation(engine, session);
   const auto block_samples = static_cast<std::size_t>(engine.info().block_samples);
-  const auto num_blocks = static_cast<std::size_t>(std::ceil(minutes * 60.0 / engine.info().step_seconds));
+  const auto num_blocks =
+      static_cast<std::size_t>(std::ceil(minutes * 60.0 / engine.info().step_seconds));
   // Uniform noise of a given RMS reaches sqrt(3) times that.
   const double peak = noise_db <= -120.0 ? 0.0 : std::sqrt(3.0) * std::pow(10.0, noise_db / 20.0);
   std::mt19937 random(1);
   std::vector<float> block(block_samples);
   for (std::size_t i = 0; i < num_blocks && !(hooks.should_stop && hooks.should_stop()); ++i) {
-    for (float& x : block) x = static_cast<float>(peak * (static_cast<double>(random()) / 2147483648.0 - 1.0));
+    for (float& x : block)
+      x = static_cast<float>(peak * (static_cast<double>(random()) / 2147483648.0 - 1.0));
     conversation.feed(block);
     if (hooks.on_progress) hooks.on_progress(i + 1, num_blocks);
   }
@@ -328,10 +360,13 @@ QuietReport evaluate_quiet(const Engine& engine, double minutes, double noise_db
 }
 
 std::string EvalReport::to_text() const {
-  std::string text = percent_line("answered within 3 s", answered) + percent_line("right (text channel)", right);
+  std::string text =
+      percent_line("answered within 3 s", answered) + percent_line("right (text channel)", right);
   for (const auto& [topic, estimate] : right_by_topic) text += percent_line("  " + topic, estimate);
-  text += percent_line("false alarms", false_alarm) + percent_line("falls silent again", falls_silent);
-  text += latency_text("reply latency median", reply_latency.median) + latency_text("reply latency p95", reply_latency.p95);
+  text +=
+      percent_line("false alarms", false_alarm) + percent_line("falls silent again", falls_silent);
+  text += latency_text("reply latency median", reply_latency.median) +
+          latency_text("reply latency p95", reply_latency.p95);
   char speed[64];
   std::snprintf(speed, sizeof speed, "%-22s %.3f\n", "RTF", rtf);
   return text + speed;
@@ -345,8 +380,10 @@ std::string EvalReport::to_json() const {
   root["right"] = estimate_json(right);
   root["false_alarm"] = estimate_json(false_alarm);
   root["falls_silent"] = estimate_json(falls_silent);
-  root["reply_latency_s"] = {{"median", estimate_json(reply_latency.median)}, {"p95", estimate_json(reply_latency.p95)}};
-  for (const auto& [topic, estimate] : right_by_topic) root["right_by_topic"][topic] = estimate_json(estimate);
+  root["reply_latency_s"] = {{"median", estimate_json(reply_latency.median)},
+                             {"p95", estimate_json(reply_latency.p95)}};
+  for (const auto& [topic, estimate] : right_by_topic)
+    root["right_by_topic"][topic] = estimate_json(estimate);
   root["rtf"] = rtf;
   for (const EvalTurnResult& turn : turns) root["turns"].push_back(turn_json(turn));
   return root.dump(1, ' ', false, json::error_handler_t::replace) + "\n";

@@ -1,6 +1,7 @@
 #pragma once
-// Does the model answer, and rightly? Spoken questions from a manifest (tools/train/data/README.md) are asked one by one, in
-// conversations where they belong to one, by a user who waits for the answer to end. Timed on audio, listener's clock.
+// Does the model answer, and rightly? Spoken questions from a manifest (tools/train/data/README.md)
+// are asked one by one, in conversations where they belong to one, by a user who waits for the
+// answer to end. Timed on audio, listener's clock.
 
 #include <cstdint>
 #include <functional>
@@ -16,8 +17,8 @@ namespace duet::runtime {
 
 struct EvalTurn {
   std::string id;
-  std::string path;   ///< Audio of the user's turn.
-  std::string text;   ///< What is said.
+  std::string path;  ///< Audio of the user's turn.
+  std::string text;  ///< What is said.
   std::string topic;
   std::string expected;  ///< The reply it was written for; the key decides.
   AnswerKey key;
@@ -28,27 +29,29 @@ struct EvalDialog {
   std::vector<EvalTurn> turns;
 };
 
-/// User turns of one split of a manifest that want a reply, grouped to conversations where the manifest does. At most `limit`
-/// turns (0: all), whole conversations, chosen by `seed`. Throws core::LoadError: a file that is missing, a line that is no JSON (with its number),
-/// no turn of that split.
-std::vector<EvalDialog> load_eval_dialogs(const std::string& manifest, const std::string& split, std::size_t limit,
-                                          std::uint64_t seed = 1);
+/// User turns of one split of a manifest that want a reply, grouped to conversations where the
+/// manifest does. At most `limit` turns (0: all), whole conversations, chosen by `seed`. Throws
+/// core::LoadError: a file that is missing, a line that is no JSON (with its number), no turn of
+/// that split.
+std::vector<EvalDialog> load_eval_dialogs(const std::string& manifest, const std::string& split,
+                                          std::size_t limit, std::uint64_t seed = 1);
 
 struct EvalOptions {
   SessionOptions session;
-  std::string save_dir;      ///< Stereo WAV of each conversation and results.jsonl, for a judge; empty: nothing is saved.
-  double lead_s = 0.5;       ///< Silence before the first turn.
-  double patience_s = 3.2;   ///< The user waits so long for an answer to begin,
-  double quiet_s = 0.8;      ///< speaks again when the agent has been silent so long after it,
+  std::string save_dir;  ///< Stereo WAV of each conversation and results.jsonl, for a judge; empty:
+                         ///< nothing is saved.
+  double lead_s = 0.5;   ///< Silence before the first turn.
+  double patience_s = 3.2;    ///< The user waits so long for an answer to begin,
+  double quiet_s = 0.8;       ///< speaks again when the agent has been silent so long after it,
   double max_reply_s = 30.0;  ///< and counts a reply that lasts longer as one that never ends.
 };
 
 struct EvalTurnResult {
   std::string id, topic, text, expected, reply;
-  EventScore score;                ///< Of the reply's timing.
-  bool is_right = false;           ///< By the text channel.
-  bool has_false_alarm = false;    ///< The agent began inside the user's turn.
-  bool falls_silent = false;       ///< Its sound ended within max_reply_s.
+  EventScore score;              ///< Of the reply's timing.
+  bool is_right = false;         ///< By the text channel.
+  bool has_false_alarm = false;  ///< The agent began inside the user's turn.
+  bool falls_silent = false;     ///< Its sound ended within max_reply_s.
   double user_end_s = 0.0, reply_start_s = 0.0, reply_end_s = 0.0;
 };
 
@@ -69,9 +72,10 @@ struct EvalHooks {
   std::function<bool()> should_stop = {};
 };
 
-/// Asks everything; stops early (with what there is) when told to. Throws as AudioFileReader and Session::step do.
-EvalReport evaluate_questions(const Engine& engine, const std::vector<EvalDialog>& dialogs, const EvalOptions& options,
-                              const EvalHooks& hooks = {});
+/// Asks everything; stops early (with what there is) when told to. Throws as AudioFileReader and
+/// Session::step do.
+EvalReport evaluate_questions(const Engine& engine, const std::vector<EvalDialog>& dialogs,
+                              const EvalOptions& options, const EvalHooks& hooks = {});
 
 /// What a model does while nobody talks to it.
 struct QuietReport {
@@ -81,7 +85,7 @@ struct QuietReport {
 };
 
 /// Feeds silence (noise_db <= -120) or steady white noise of that level. Deterministic.
-QuietReport evaluate_quiet(const Engine& engine, double minutes, double noise_db, const SessionOptions& session = {},
-                           const EvalHooks& hooks = {});
+QuietReport evaluate_quiet(const Engine& engine, double minutes, double noise_db,
+                           const SessionOptions& session = {}, const EvalHooks& hooks = {});
 
 }  // namespace duet::runtime

@@ -26,24 +26,31 @@ bool goes_on(const Activity& activity, double time_s, double seconds) {
 
 EventScore score_question(const ScriptedEvent& event, double until_s, const Activity& agent) {
   const LatencyEvent reply = measure_reply(event.user, until_s, agent);
-  return {event.kind, reply.is_counted, reply.latency_s <= kAnsweredSeconds, reply.at_s, reply.latency_s};
+  return {event.kind, reply.is_counted, reply.latency_s <= kAnsweredSeconds, reply.at_s,
+          reply.latency_s};
 }
 
-EventScore score_interruption(const ScriptedEvent& event, const Activity& agent, const Activity* control) {
+EventScore score_interruption(const ScriptedEvent& event, const Activity& agent,
+                              const Activity* control) {
   const LatencyEvent stop = measure_stop(event.user, agent);
-  const bool would_go_on = control == nullptr || goes_on(*control, event.user.start_s, kControlGoesOnSeconds);
-  return {event.kind, stop.is_counted && would_go_on, stop.latency_s <= kBargeInSeconds + kHalfFrame, stop.at_s, stop.latency_s};
+  const bool would_go_on =
+      control == nullptr || goes_on(*control, event.user.start_s, kControlGoesOnSeconds);
+  return {event.kind, stop.is_counted && would_go_on,
+          stop.latency_s <= kBargeInSeconds + kHalfFrame, stop.at_s, stop.latency_s};
 }
 
-EventScore score_continuation(const ScriptedEvent& event, const Activity& agent, const Activity* control) {
+EventScore score_continuation(const ScriptedEvent& event, const Activity& agent,
+                              const Activity* control) {
   const LatencyEvent stop = measure_stop(event.user, agent);
-  const bool would_go_on = control == nullptr || goes_on(*control, event.user.start_s, kControlGoesOnSeconds);
-  return {event.kind, stop.is_counted && would_go_on, goes_on(agent, event.user.start_s, kControlGoesOnSeconds), stop.at_s,
-          stop.latency_s};
+  const bool would_go_on =
+      control == nullptr || goes_on(*control, event.user.start_s, kControlGoesOnSeconds);
+  return {event.kind, stop.is_counted && would_go_on,
+          goes_on(agent, event.user.start_s, kControlGoesOnSeconds), stop.at_s, stop.latency_s};
 }
 
 EventScore score_pause(const ScriptedEvent& event, const Activity& agent) {
-  EventScore score{event.kind, agent.at(event.user.start_s) == nullptr, true, event.user.start_s, kInfinity};
+  EventScore score{event.kind, agent.at(event.user.start_s) == nullptr, true, event.user.start_s,
+                   kInfinity};
   const Segment* onset = agent.next(event.user.start_s);
   if (onset != nullptr && onset->start_s < event.user.end_s) {
     score.is_success = false;
@@ -65,7 +72,8 @@ std::size_t num_words_in(const Segment& segment, std::span<const AgentTurn> turn
 
 }  // namespace
 
-EventScore score_event(const ScriptedEvent& event, double until_s, const Activity& agent, const Activity* control) {
+EventScore score_event(const ScriptedEvent& event, double until_s, const Activity& agent,
+                       const Activity* control) {
   switch (event.kind) {
     case EventKind::kInterruption: return score_interruption(event, agent, control);
     case EventKind::kBackchannel:
@@ -76,20 +84,24 @@ EventScore score_event(const ScriptedEvent& event, double until_s, const Activit
   return score_question(event, until_s, agent);
 }
 
-std::vector<Segment> score_false_alarms(const Segment& user_turn, const Activity& agent, std::span<const AgentTurn> turns) {
+std::vector<Segment> score_false_alarms(const Segment& user_turn, const Activity& agent,
+                                        std::span<const AgentTurn> turns) {
   std::vector<Segment> alarms = find_false_alarms(user_turn, agent);
   std::erase_if(alarms, [&](const Segment& segment) {
-    return segment.seconds() <= kMaxBackchannelSeconds + kHalfFrame && num_words_in(segment, turns) <= kMaxBackchannelWords;
+    return segment.seconds() <= kMaxBackchannelSeconds + kHalfFrame &&
+           num_words_in(segment, turns) <= kMaxBackchannelWords;
   });
   return alarms;
 }
 
-Estimate bootstrap(std::span<const double> values, const Statistic& statistic, std::uint64_t seed, int num_samples) {
+Estimate bootstrap(std::span<const double> values, const Statistic& statistic, std::uint64_t seed,
+                   int num_samples) {
   Estimate estimate;
   estimate.n = values.size();
   if (values.empty()) return estimate;
   estimate.value = statistic(values);
-  // mt19937_64's sequence is fixed by the standard; the modulo's bias at these sizes is below 1e-13.
+  // mt19937_64's sequence is fixed by the standard; the modulo's bias at these sizes is below
+  // 1e-13.
   std::mt19937_64 random(seed);
   std::vector<double> resample(values.size());
   std::vector<double> results;
@@ -107,16 +119,21 @@ Estimate share(const std::vector<bool>& outcomes, std::uint64_t seed) {
   for (const bool outcome : outcomes) values.push_back(outcome ? 1.0 : 0.0);
   return bootstrap(
       values,
-      [](std::span<const double> x) { return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size()); }, seed);
+      [](std::span<const double> x) {
+        return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size());
+      },
+      seed);
 }
 
-LatencySummary summarise_latencies(std::span<const EventScore> scores, EventKind kind, std::uint64_t seed) {
+LatencySummary summarise_latencies(std::span<const EventScore> scores, EventKind kind,
+                                   std::uint64_t seed) {
   std::vector<double> latencies;
   for (const EventScore& score : scores) {
     if (score.kind == kind && score.is_counted) latencies.push_back(score.latency_s);
   }
   const auto at = [&](double fraction) {
-    return bootstrap(latencies, [fraction](std::span<const double> x) { return percentile(x, fraction); }, seed);
+    return bootstrap(
+        latencies, [fraction](std::span<const double> x) { return percentile(x, fraction); }, seed);
   };
   const auto within = [&](double limit_s) {
     std::vector<bool> outcomes;

@@ -29,7 +29,11 @@ class WorkFolder {
   WorkFolder() {
     std::string name = (fs::temp_directory_path() / "duet-speak-XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) {
-      throw core::LoadError({.subject = "temporary folder", .expected = "one to create", .found = std::strerror(errno), .file = name, .hint = ""});
+      throw core::LoadError({.subject = "temporary folder",
+                             .expected = "one to create",
+                             .found = std::strerror(errno),
+                             .file = name,
+                             .hint = ""});
     }
     path_ = name;
   }
@@ -81,8 +85,14 @@ int run(std::vector<std::string> arguments) {
 }  // namespace
 
 audio::AudioClip speak_text(const std::string& text, const std::vector<std::string>& synthesisers) {
-  if (std::none_of(text.begin(), text.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || (c & 0x80) != 0; })) {
-    throw core::ConfigError({.subject = "text", .expected = "something to say", .found = "no word", .file = "", .hint = ""});
+  if (std::none_of(text.begin(), text.end(), [](char c) {
+        return std::isalnum(static_cast<unsigned char>(c)) != 0 || (c & 0x80) != 0;
+      })) {
+    throw core::ConfigError({.subject = "text",
+                             .expected = "something to say",
+                             .found = "no word",
+                             .file = "",
+                             .hint = ""});
   }
   const auto program = std::find_if(synthesisers.begin(), synthesisers.end(), is_installed);
   if (program == synthesisers.end()) {
@@ -99,7 +109,11 @@ audio::AudioClip speak_text(const std::string& text, const std::vector<std::stri
   const int code = *program == "espeak-ng" ? run({*program, "-w", speech_file, "-f", text_file})
                                            : run({*program, "-f", text_file, "-o", speech_file});
   if (code != 0) {
-    throw core::LoadError({.subject = *program, .expected = "exit code 0", .found = std::to_string(code), .file = "", .hint = ""});
+    throw core::LoadError({.subject = *program,
+                           .expected = "exit code 0",
+                           .found = std::to_string(code),
+                           .file = "",
+                           .hint = ""});
   }
   return audio::load_audio_file(speech_file);
 }

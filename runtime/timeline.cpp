@@ -43,9 +43,12 @@ std::string latency_line(const char* name, const std::vector<double>& values) {
   } else {
     const double median = percentile(values, 0.5);
     const double p95 = percentile(values, 0.95);
-    const auto shown = [](double value) { return std::isfinite(value) ? std::to_string(std::lround(value * 1000)) + " ms" : std::string("never"); };
-    std::snprintf(text, sizeof text, "%-14s median %s, p95 %s (n %zu)\n", name, shown(median).c_str(), shown(p95).c_str(),
-                  values.size());
+    const auto shown = [](double value) {
+      return std::isfinite(value) ? std::to_string(std::lround(value * 1000)) + " ms"
+                                  : std::string("never");
+    };
+    std::snprintf(text, sizeof text, "%-14s median %s, p95 %s (n %zu)\n", name,
+                  shown(median).c_str(), shown(p95).c_str(), values.size());
   }
   return text;
 }
@@ -65,8 +68,9 @@ std::string Timeline::to_json() const {
   json["user_turns_from"] = user_turns_from;
   json["user"] = nlohmann::ordered_json::array();
   for (const UserTurn& turn : user) {
-    json["user"].push_back(
-        {{"start_s", milliseconds(turn.start_s)}, {"end_s", milliseconds(turn.end_s)}, {"text", turn.text}});
+    json["user"].push_back({{"start_s", milliseconds(turn.start_s)},
+                            {"end_s", milliseconds(turn.end_s)},
+                            {"text", turn.text}});
   }
   json["agent"] = nlohmann::ordered_json::array();
   for (const AgentTurn& turn : agent) {
@@ -80,7 +84,10 @@ std::string Timeline::to_json() const {
   json["stop_latency_s"] = rounded(stop_latency_s);
   json["num_steps"] = num_steps;
   const auto fine = [](double ms) { return std::round(ms * 1000.0) / 1000.0; };
-  json["step_ms"] = {{"p50", fine(step_ms.p50)}, {"p95", fine(step_ms.p95)}, {"p99", fine(step_ms.p99)}, {"max", fine(step_ms.max)}};
+  json["step_ms"] = {{"p50", fine(step_ms.p50)},
+                     {"p95", fine(step_ms.p95)},
+                     {"p99", fine(step_ms.p99)},
+                     {"max", fine(step_ms.max)}};
   json["rtf"] = std::round(rtf * 1e4) / 1e4;
   // A model may emit bytes that are no UTF-8: they must not cost the file.
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
@@ -88,9 +95,11 @@ std::string Timeline::to_json() const {
 
 std::string Timeline::summary(double step_budget_ms) const {
   char speed[200];
-  std::snprintf(speed, sizeof speed, "%-14s RTF %.3f; step p50 %.1f ms, p95 %.1f ms, p99 %.1f ms (budget %.0f ms)\n", "speed", rtf,
-                step_ms.p50, step_ms.p95, step_ms.p99, step_budget_ms);
-  return latency_line("reply latency", reply_latency_s) + latency_line("stop latency", stop_latency_s) + speed;
+  std::snprintf(speed, sizeof speed,
+                "%-14s RTF %.3f; step p50 %.1f ms, p95 %.1f ms, p99 %.1f ms (budget %.0f ms)\n",
+                "speed", rtf, step_ms.p50, step_ms.p95, step_ms.p99, step_budget_ms);
+  return latency_line("reply latency", reply_latency_s) +
+         latency_line("stop latency", stop_latency_s) + speed;
 }
 
 TimelineRecorder::TimelineRecorder(const EngineInfo& info) : info_(info) {}
@@ -99,7 +108,8 @@ void TimelineRecorder::add_step(const StepOutput& out, double audible_at_s, doub
   speaking_.push_back(out.user_speaking);
   compute_ms_.push_back(compute_s * 1000.0);
   if (!out.user_text.empty()) {
-    user_words_.push_back({static_cast<double>(speaking_.size()) * info_.step_seconds, out.user_text});
+    user_words_.push_back(
+        {static_cast<double>(speaking_.size()) * info_.step_seconds, out.user_text});
   }
   if (out.agent_turn_started || (!out.agent_text.empty() && !is_reply_open_)) {
     replies_.push_back({audible_at_s, ""});
@@ -109,19 +119,24 @@ void TimelineRecorder::add_step(const StepOutput& out, double audible_at_s, doub
   if (out.agent_turn_ended) is_reply_open_ = false;
 }
 
-void TimelineRecorder::add_user_turns(Timeline& timeline, const Activity& user, const Activity& agent) const {
+void TimelineRecorder::add_user_turns(Timeline& timeline, const Activity& user,
+                                      const Activity& agent) const {
   std::vector<Segment> segments = user.segments;
   timeline.user_turns_from = "energy";
   if (info_.has_user_activity) {
     timeline.user_turns_from = "model";
-    segments = find_user_segments(speaking_, info_.step_seconds,
-                                  static_cast<double>(info_.encoder_lookahead_samples) / info_.input_rate_hz, user);
+    segments = find_user_segments(
+        speaking_, info_.step_seconds,
+        static_cast<double>(info_.encoder_lookahead_samples) / info_.input_rate_hz, user);
   }
-  for (const Segment& turn : join_turns(segments, agent)) timeline.user.push_back({turn.start_s, turn.end_s, ""});
-  // Words are recognised some time after they were said: they belong to the last turn that had begun.
+  for (const Segment& turn : join_turns(segments, agent))
+    timeline.user.push_back({turn.start_s, turn.end_s, ""});
+  // Words are recognised some time after they were said: they belong to the last turn that had
+  // begun.
   for (const Words& words : user_words_) {
-    const auto after = std::find_if(timeline.user.begin(), timeline.user.end(),
-                                    [&](const UserTurn& turn) { return turn.start_s >= words.time_s; });
+    const auto after =
+        std::find_if(timeline.user.begin(), timeline.user.end(),
+                     [&](const UserTurn& turn) { return turn.start_s >= words.time_s; });
     if (after == timeline.user.begin()) {  // Words without speech: shown, not lost.
       timeline.user.insert(after, {words.time_s, words.time_s, words.text});
     } else {
@@ -132,9 +147,11 @@ void TimelineRecorder::add_user_turns(Timeline& timeline, const Activity& user, 
 }
 
 void TimelineRecorder::add_agent_turns(Timeline& timeline, const Activity& agent) const {
-  // Sound belongs to the last reply whose text had begun; a run of sound across a later reply's start is divided there.
+  // Sound belongs to the last reply whose text had begun; a run of sound across a later reply's
+  // start is divided there.
   std::vector<AgentTurn> turns;
-  for (const Reply& reply : replies_) turns.push_back({reply.start_s, reply.start_s, trimmed(reply.text), false, false});
+  for (const Reply& reply : replies_)
+    turns.push_back({reply.start_s, reply.start_s, trimmed(reply.text), false, false});
   std::vector<AgentTurn> wordless;
   for (const Segment& segment : agent.segments) {
     double begin_s = segment.start_s;
@@ -158,14 +175,17 @@ void TimelineRecorder::add_agent_turns(Timeline& timeline, const Activity& agent
   std::stable_sort(turns.begin(), turns.end(),
                    [](const AgentTurn& a, const AgentTurn& b) { return a.start_s < b.start_s; });
   for (AgentTurn& turn : turns) {
-    turn.cut = turn.audible && std::any_of(timeline.user.begin(), timeline.user.end(), [&](const UserTurn& user) {
-      return user.start_s > turn.start_s && user.start_s < turn.end_s && turn.end_s - user.start_s <= kCutSeconds;
-    });
+    turn.cut = turn.audible &&
+               std::any_of(timeline.user.begin(), timeline.user.end(), [&](const UserTurn& user) {
+                 return user.start_s > turn.start_s && user.start_s < turn.end_s &&
+                        turn.end_s - user.start_s <= kCutSeconds;
+               });
   }
   timeline.agent = std::move(turns);
 }
 
-Timeline TimelineRecorder::finish(std::span<const float> user_levels_db, std::span<const float> agent_levels_db) const {
+Timeline TimelineRecorder::finish(std::span<const float> user_levels_db,
+                                  std::span<const float> agent_levels_db) const {
   Timeline timeline;
   const Activity user = find_activity(user_levels_db);
   const Activity agent = find_activity(agent_levels_db);
@@ -179,13 +199,14 @@ Timeline TimelineRecorder::finish(std::span<const float> user_levels_db, std::sp
     if (turn.end_s <= turn.start_s) continue;
     const double until_s = i + 1 < timeline.user.size() ? timeline.user[i + 1].start_s : kInfinity;
     const LatencyEvent reply = measure_reply({turn.start_s, turn.end_s}, until_s, agent);
-    if (reply.is_counted && std::isfinite(reply.latency_s)) timeline.reply_latency_s.push_back(reply.latency_s);
+    if (reply.is_counted && std::isfinite(reply.latency_s))
+      timeline.reply_latency_s.push_back(reply.latency_s);
     const LatencyEvent stop = measure_stop({turn.start_s, turn.end_s}, agent);
     if (stop.is_counted) timeline.stop_latency_s.push_back(stop.latency_s);
   }
   timeline.num_steps = static_cast<std::int64_t>(compute_ms_.size());
-  timeline.step_ms = {percentile(compute_ms_, 0.5), percentile(compute_ms_, 0.95), percentile(compute_ms_, 0.99),
-                      percentile(compute_ms_, 1.0)};
+  timeline.step_ms = {percentile(compute_ms_, 0.5), percentile(compute_ms_, 0.95),
+                      percentile(compute_ms_, 0.99), percentile(compute_ms_, 1.0)};
   const double total_ms = std::accumulate(compute_ms_.begin(), compute_ms_.end(), 0.0);
   const double audio_ms = static_cast<double>(compute_ms_.size()) * info_.step_seconds * 1000.0;
   timeline.rtf = audio_ms > 0.0 ? total_ms / audio_ms : 0.0;

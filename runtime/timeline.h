@@ -1,6 +1,6 @@
 #pragma once
-// What happened in a conversation, on the listener's clock: turns, latencies, speed. Filled step by step, written as
-// timeline.json (schema "duet.timeline/1", docs/timeline.md).
+// What happened in a conversation, on the listener's clock: turns, latencies, speed. Filled step by
+// step, written as timeline.json (schema "duet.timeline/1", docs/timeline.md).
 
 #include <cstdint>
 #include <optional>
@@ -22,9 +22,9 @@ struct UserTurn {
 struct AgentTurn {
   double start_s = 0.0;
   double end_s = 0.0;
-  std::string text;      ///< From the text channel.
-  bool cut = false;      ///< The user began during it and it fell silent within 1.5 s of that.
-  bool audible = true;   ///< False: text without any sound; start_s = end_s is when the text came.
+  std::string text;     ///< From the text channel.
+  bool cut = false;     ///< The user began during it and it fell silent within 1.5 s of that.
+  bool audible = true;  ///< False: text without any sound; start_s = end_s is when the text came.
 };
 
 struct StepTimes {
@@ -49,7 +49,8 @@ struct Timeline {
   std::vector<UserTurn> user;
   std::vector<AgentTurn> agent;
   std::vector<double> reply_latency_s;  ///< One per user turn that was answered before the next.
-  std::vector<double> stop_latency_s;   ///< One per user onset into agent speech; infinite (null) when it went on.
+  std::vector<double>
+      stop_latency_s;  ///< One per user onset into agent speech; infinite (null) when it went on.
   std::int64_t num_steps = 0;
   StepTimes step_ms;
   double rtf = 0.0;  ///< Compute time / audio time.
@@ -65,11 +66,13 @@ class TimelineRecorder {
  public:
   explicit TimelineRecorder(const EngineInfo& info);
 
-  /// One step, in order. `audible_at_s`: where the first sample of its pcm lies on the listener's clock.
+  /// One step, in order. `audible_at_s`: where the first sample of its pcm lies on the listener's
+  /// clock.
   void add_step(const StepOutput& out, double audible_at_s, double compute_s);
-  /// Turns, texts, latencies and speed; the caller fills in what it knows (names, options). `user_levels_db` and
-  /// `agent_levels_db`: 10 ms levels of the two output channels.
-  Timeline finish(std::span<const float> user_levels_db, std::span<const float> agent_levels_db) const;
+  /// Turns, texts, latencies and speed; the caller fills in what it knows (names, options).
+  /// `user_levels_db` and `agent_levels_db`: 10 ms levels of the two output channels.
+  Timeline finish(std::span<const float> user_levels_db,
+                  std::span<const float> agent_levels_db) const;
 
  private:
   struct Words {

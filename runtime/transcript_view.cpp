@@ -10,13 +10,15 @@ namespace {
 constexpr std::size_t kTimeWidth = 9;
 constexpr std::size_t kMinWidth = 50;
 constexpr double kPauseSeconds = 1.0;
-/// A line is full that many columns before the next begins: endings of its last word may still come.
+/// A line is full that many columns before the next begins: endings of its last word may still
+/// come.
 constexpr std::size_t kRoomForEndings = 3;
 
 /// Code points of UTF-8: bytes that do not continue one.
 std::size_t num_columns(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
+  }));
 }
 
 }  // namespace
@@ -40,7 +42,8 @@ void TranscriptView::begin_line(Side side, double time_s) {
 
 void TranscriptView::add(Side side, double time_s, std::string_view text) {
   // Word by word; control characters from a model must not reach the terminal.
-  // Pieces come as the model makes them: one without a space before it goes on with the last word, whose line it keeps.
+  // Pieces come as the model makes them: one without a space before it goes on with the last word,
+  // whose line it keeps.
   const bool starts_word = text.empty() || text.front() == ' ';
   const bool has_paused = time_s - last_s_ > kPauseSeconds && starts_word;
   const bool breaks = side != side_ || has_paused || (side == Side::kAgent && is_new_turn_);
@@ -53,7 +56,8 @@ void TranscriptView::add(Side side, double time_s, std::string_view text) {
     std::string word(text.substr(at, end - at));
     std::erase_if(word, [](char c) { return static_cast<unsigned char>(c) < 0x20U || c == 0x7F; });
     const bool is_word = !word.empty() && word.front() == ' ';
-    if (is_word && used_ > 0 && used_ + num_columns(word) > column_width_ - kRoomForEndings) begin_line(side, time_s);
+    if (is_word && used_ > 0 && used_ + num_columns(word) > column_width_ - kRoomForEndings)
+      begin_line(side, time_s);
     if (used_ == 0 && is_word) word.erase(0, 1);
     stream_ << word;
     used_ += num_columns(word);

@@ -8,8 +8,9 @@
 
 namespace duet::runtime {
 
-/// Lines like "   2.16                             Seven plus five is twelve." A line is broken when the other side
-/// speaks, when it is full, or when its side paused for longer than 1 s; words are flushed one by one. One thread.
+/// Lines like "   2.16                             Seven plus five is twelve." A line is broken
+/// when the other side speaks, when it is full, or when its side paused for longer than 1 s; words
+/// are flushed one by one. One thread.
 class TranscriptView {
  public:
   /// `width` of the terminal in columns, at least 50. The stream must outlive the view.

@@ -18,7 +18,7 @@ using models::WeightScope;
 
 struct ConvNextState : CodecDecoder::State {
   std::vector<at::Tensor> tails;  // one per block, frame blocks first: [B, kernel - 1, D]
-  at::Tensor overlap;             // [B, window - hop]: sums of synthesis frames that reach into the next step
+  at::Tensor overlap;  // [B, window - hop]: sums of synthesis frames that reach into the next step
 
   std::unique_ptr<State> clone() const override {
     auto copy = std::make_unique<ConvNextState>();
@@ -36,7 +36,8 @@ struct ConvNextState : CodecDecoder::State {
 std::vector<ConvNextBlock> make_blocks(int64_t count, int64_t width, int64_t kernel, bool is_causal,
                                        const WeightScope& weights, std::string_view name) {
   std::vector<ConvNextBlock> blocks;
-  for (int64_t i = 0; i < count; ++i) blocks.emplace_back(width, kernel, is_causal, weights.sub(name, i));
+  for (int64_t i = 0; i < count; ++i)
+    blocks.emplace_back(width, kernel, is_causal, weights.sub(name, i));
   return blocks;
 }
 
@@ -53,17 +54,20 @@ int64_t num_halvings(int64_t hops_per_frame) {
 }  // namespace
 
 void ConvNextCodecConfig::validate() const {
-  require(sample_rate_hz >= 8000 && sample_rate_hz <= 48000, "codec.sample_rate_hz", "8000 to 48000", sample_rate_hz);
+  require(sample_rate_hz >= 8000 && sample_rate_hz <= 48000, "codec.sample_rate_hz",
+          "8000 to 48000", sample_rate_hz);
   require(hop_samples >= 1, "codec.hop_samples", "at least 1", hop_samples);
-  require(window_samples == 4 * hop_samples, "codec.window_samples", "4 * hop_samples", window_samples);
-  require(hops_per_frame >= 1 && (hops_per_frame & (hops_per_frame - 1)) == 0, "codec.hops_per_frame",
-          "a power of two", hops_per_frame);
+  require(window_samples == 4 * hop_samples, "codec.window_samples", "4 * hop_samples",
+          window_samples);
+  require(hops_per_frame >= 1 && (hops_per_frame & (hops_per_frame - 1)) == 0,
+          "codec.hops_per_frame", "a power of two", hops_per_frame);
   require(kernel >= 3 && kernel % 2 == 1, "codec.kernel", "an odd number, at least 3", kernel);
   require(num_mels >= 1, "codec.num_mels", "at least 1", num_mels);
   require(encoder_width >= 1, "codec.encoder_width", "at least 1", encoder_width);
   require(decoder_width >= 1, "codec.decoder_width", "at least 1", decoder_width);
   require(encoder_blocks >= 0, "codec.encoder_blocks", "0 or more", encoder_blocks);
-  require(decoder_frame_blocks >= 0, "codec.decoder_frame_blocks", "0 or more", decoder_frame_blocks);
+  require(decoder_frame_blocks >= 0, "codec.decoder_frame_blocks", "0 or more",
+          decoder_frame_blocks);
   require(decoder_hop_blocks >= 0, "codec.decoder_hop_blocks", "0 or more", decoder_hop_blocks);
   (void)Fsq(num_groups, levels);
 }
@@ -88,7 +92,8 @@ ConvNextCodecConfig ConvNextCodecConfig::parse(const core::ConfigReader& config)
   return out;
 }
 
-ConvNextBlock::ConvNextBlock(int64_t width, int64_t kernel, bool is_causal, const WeightScope& weights)
+ConvNextBlock::ConvNextBlock(int64_t width, int64_t kernel, bool is_causal,
+                             const WeightScope& weights)
     : kernel_(kernel),
       is_causal_(is_causal),
       depthwise_(weights.parameter("depthwise.weight", {width, 1, kernel})),
@@ -100,8 +105,9 @@ ConvNextBlock::ConvNextBlock(int64_t width, int64_t kernel, bool is_causal, cons
 
 at::Tensor ConvNextBlock::after_padding(const at::Tensor& x, const at::Tensor& padded) const {
   const at::Tensor mixed =
-      at::conv1d(padded.transpose(1, 2), depthwise_, depthwise_bias_, at::IntArrayRef{1}, at::IntArrayRef{0},
-                 at::IntArrayRef{1}, depthwise_.size(0)).transpose(1, 2);
+      at::conv1d(padded.transpose(1, 2), depthwise_, depthwise_bias_, at::IntArrayRef{1},
+                 at::IntArrayRef{0}, at::IntArrayRef{1}, depthwise_.size(0))
+          .transpose(1, 2);
   return x + gamma_ * project_.forward(at::gelu(expand_.forward(norm_.forward(mixed))));
 }
 
@@ -121,35 +127,44 @@ ConvNextDecoder::ConvNextDecoder(const ConvNextCodecConfig& config, const Weight
     : config_((config.validate(), config)),
       fsq_(config.num_groups, config.levels),
       input_(fsq_.latent_width(), config.decoder_width, weights.sub("input")),
-      frame_blocks_(make_blocks(config.decoder_frame_blocks, config.decoder_width, config.kernel, true, weights,
-                                "frame_blocks")),
-      upsample_(config.decoder_width, config.decoder_width * config.hops_per_frame, weights.sub("upsample")),
-      hop_blocks_(
-          make_blocks(config.decoder_hop_blocks, config.decoder_width, config.kernel, true, weights, "hop_blocks")),
+      frame_blocks_(make_blocks(config.decoder_frame_blocks, config.decoder_width, config.kernel,
+                                true, weights, "frame_blocks")),
+      upsample_(config.decoder_width, config.decoder_width * config.hops_per_frame,
+                weights.sub("upsample")),
+      hop_blocks_(make_blocks(config.decoder_hop_blocks, config.decoder_width, config.kernel, true,
+                              weights, "hop_blocks")),
       norm_(config.decoder_width, weights.sub("norm")),
-      head_(config.decoder_width, config.window_samples + 2, weights.sub("head"), true, Init::fan_in(0.3)),
-      // Hann at synthesis alone, scaled so that four overlapping windows sum to one (Hann at quarter hops sums to 2).
+      head_(config.decoder_width, config.window_samples + 2, weights.sub("head"), true,
+            Init::fan_in(0.3)),
+      // Hann at synthesis alone, scaled so that four overlapping windows sum to one (Hann at
+      // quarter hops sums to 2).
       window_(hann_window(config.window_samples) * 0.5) {}
 
 at::Tensor ConvNextDecoder::synthesis_frames(const at::Tensor& hidden) const {
   const int64_t bins = config_.window_samples / 2 + 1;
   const at::Tensor raw = head_.forward(norm_.forward(hidden)).to(at::kFloat);
-  // The clamp keeps an untrained or broken model from overflowing: e^6 is 400 times full scale in one bin.
-  const at::Tensor magnitude = at::exp(raw.narrow(2, 0, bins).clamp(-15.0, 6.0)), phase = raw.narrow(2, bins, bins);
-  const at::Tensor bins_complex = at::complex(magnitude * at::cos(phase), magnitude * at::sin(phase));
+  // The clamp keeps an untrained or broken model from overflowing: e^6 is 400 times full scale in
+  // one bin.
+  const at::Tensor magnitude = at::exp(raw.narrow(2, 0, bins).clamp(-15.0, 6.0)),
+                   phase = raw.narrow(2, bins, bins);
+  const at::Tensor bins_complex =
+      at::complex(magnitude * at::cos(phase), magnitude * at::sin(phase));
   return at::fft_irfft(bins_complex, config_.window_samples) * window_;
 }
 
 at::Tensor ConvNextDecoder::forward_latents(const at::Tensor& latents) const {
   at::Tensor x = input_.forward(latents.transpose(1, 2));
   for (const ConvNextBlock& block : frame_blocks_) x = block.forward(x);
-  x = upsample_.forward(x).reshape({x.size(0), x.size(1) * config_.hops_per_frame, config_.decoder_width});
+  x = upsample_.forward(x).reshape(
+      {x.size(0), x.size(1) * config_.hops_per_frame, config_.decoder_width});
   for (const ConvNextBlock& block : hop_blocks_) x = block.forward(x);
   const at::Tensor pcm = overlap_add(synthesis_frames(x), config_.hop_samples);
   return pcm.narrow(1, 0, latents.size(2) * samples_per_frame());
 }
 
-at::Tensor ConvNextDecoder::forward(const at::Tensor& codes) const { return forward_latents(fsq_.decode(codes)); }
+at::Tensor ConvNextDecoder::forward(const at::Tensor& codes) const {
+  return forward_latents(fsq_.decode(codes));
+}
 
 std::unique_ptr<CodecDecoder::State> ConvNextDecoder::initial_state(int64_t batch) const {
   auto state = std::make_unique<ConvNextState>();
@@ -170,7 +185,8 @@ at::Tensor ConvNextDecoder::step(const at::Tensor& codes, State& state) const {
   at::Tensor x = input_.forward(fsq_.decode(codes).transpose(1, 2));
   size_t tail = 0;
   for (const ConvNextBlock& block : frame_blocks_) x = block.step(x, own.tails[tail++]);
-  x = upsample_.forward(x).reshape({x.size(0), x.size(1) * config_.hops_per_frame, config_.decoder_width});
+  x = upsample_.forward(x).reshape(
+      {x.size(0), x.size(1) * config_.hops_per_frame, config_.decoder_width});
   for (const ConvNextBlock& block : hop_blocks_) x = block.step(x, own.tails[tail++]);
   at::Tensor pcm = overlap_add(synthesis_frames(x), config_.hop_samples);
   pcm.narrow(1, 0, overlap_samples()).add_(own.overlap);
@@ -184,15 +200,17 @@ ConvNextEncoder::ConvNextEncoder(const ConvNextCodecConfig& config, const Weight
       fsq_(config.num_groups, config.levels),
       input_weight_(weights.parameter("input.weight", {config.encoder_width, config.num_mels, 5})),
       input_bias_(weights.parameter("input.bias", {config.encoder_width}, Init::zeros())),
-      blocks_(make_blocks(config.encoder_blocks * (num_halvings(config.hops_per_frame) + 1), config.encoder_width,
-                          config.kernel, false, weights, "blocks")),
+      blocks_(make_blocks(config.encoder_blocks * (num_halvings(config.hops_per_frame) + 1),
+                          config.encoder_width, config.kernel, false, weights, "blocks")),
       norm_(config.encoder_width, weights.sub("norm")),
       output_(config.encoder_width, fsq_.latent_width(), weights.sub("output")),
       window_(hann_window(config.window_samples)),
-      filters_(models::nn::slaney_mel_filters(config.sample_rate_hz, config.window_samples, config.num_mels)) {
+      filters_(models::nn::slaney_mel_filters(config.sample_rate_hz, config.window_samples,
+                                              config.num_mels)) {
   for (int64_t i = 0; i < num_halvings(config.hops_per_frame); ++i) {
     const WeightScope down = weights.sub("down", i);
-    down_weights_.push_back(down.parameter("weight", {config.encoder_width, config.encoder_width, 4}));
+    down_weights_.push_back(
+        down.parameter("weight", {config.encoder_width, config.encoder_width, 4}));
     down_biases_.push_back(down.parameter("bias", {config.encoder_width}, Init::zeros()));
   }
 }
@@ -201,24 +219,31 @@ at::Tensor ConvNextEncoder::log_mel(const at::Tensor& pcm) const {
   const int64_t frame = config_.samples_per_frame(), excess = pcm.size(1) % frame;
   const int64_t fill = excess == 0 ? 0 : frame - excess;
   const int64_t margin = config_.window_samples - config_.hop_samples;  // window centred on its hop
-  const at::Tensor padded = at::constant_pad_nd(pcm.to(at::kFloat), {margin / 2, fill + margin - margin / 2});
-  const at::Tensor magnitude = (spectrum(padded, window_, config_.hop_samples).pow(2).sum(-1) + 1e-9).sqrt();
+  const at::Tensor padded =
+      at::constant_pad_nd(pcm.to(at::kFloat), {margin / 2, fill + margin - margin / 2});
+  const at::Tensor magnitude =
+      (spectrum(padded, window_, config_.hop_samples).pow(2).sum(-1) + 1e-9).sqrt();
   // 20: brings speech at usual levels to about 0 in the log; 1e-3 is some 60 dB below that.
   return at::log(at::matmul(magnitude * 20.0, filters_.t()).clamp_min(1e-3)).transpose(1, 2);
 }
 
 at::Tensor ConvNextEncoder::latents(const at::Tensor& pcm) const {
-  at::Tensor x = at::conv1d(log_mel(pcm), input_weight_, input_bias_, at::IntArrayRef{1}, at::IntArrayRef{2}).transpose(1, 2);
+  at::Tensor x =
+      at::conv1d(log_mel(pcm), input_weight_, input_bias_, at::IntArrayRef{1}, at::IntArrayRef{2})
+          .transpose(1, 2);
   const auto per_stage = static_cast<size_t>(config_.encoder_blocks);
   for (size_t stage = 0; stage <= down_weights_.size(); ++stage) {
     for (size_t i = 0; i < per_stage; ++i) x = blocks_[stage * per_stage + i].forward(x);
     if (stage < down_weights_.size())
-      x = at::conv1d(x.transpose(1, 2), down_weights_[stage], down_biases_[stage], at::IntArrayRef{2},
-                     at::IntArrayRef{1}).transpose(1, 2);
+      x = at::conv1d(x.transpose(1, 2), down_weights_[stage], down_biases_[stage],
+                     at::IntArrayRef{2}, at::IntArrayRef{1})
+              .transpose(1, 2);
   }
   return output_.forward(norm_.forward(x)).to(at::kFloat).transpose(1, 2);
 }
 
-at::Tensor ConvNextEncoder::forward(const at::Tensor& pcm) const { return fsq_.encode(latents(pcm)); }
+at::Tensor ConvNextEncoder::forward(const at::Tensor& pcm) const {
+  return fsq_.encode(latents(pcm));
+}
 
 }  // namespace duet::codecs

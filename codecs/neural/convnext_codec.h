@@ -1,11 +1,12 @@
 #pragma once
-// The bundled model's codec: K groups of FSQ at 12.5 Hz, one voice, ConvNeXt blocks and an inverse short-time Fourier
-// transform (after Vocos, Siuzdak 2023; blocks of ConvNeXt, Liu et al. 2022, causal in the decoder). About thirty
-// times cheaper per second than a HiFi-GAN decoder.
+// The bundled model's codec: K groups of FSQ at 12.5 Hz, one voice, ConvNeXt blocks and an inverse
+// short-time Fourier transform (after Vocos, Siuzdak 2023; blocks of ConvNeXt, Liu et al. 2022,
+// causal in the decoder). About thirty times cheaper per second than a HiFi-GAN decoder.
 //
-// Alignment: spectral frame h is synthesised over samples [h * hop, h * hop + window), so no sample depends on a later
-// code frame and the decoder delays nothing; code frame t is still heard for window - hop samples after its slot.
-// The encoder is not causal: it makes training codes and is never in the live path.
+// Alignment: spectral frame h is synthesised over samples [h * hop, h * hop + window), so no sample
+// depends on a later code frame and the decoder delays nothing; code frame t is still heard for
+// window - hop samples after its slot. The encoder is not causal: it makes training codes and is
+// never in the live path.
 
 #include <ATen/core/Tensor.h>
 
@@ -22,15 +23,15 @@ namespace duet::codecs {
 
 struct ConvNextCodecConfig {
   int64_t sample_rate_hz = 24000;
-  int64_t hop_samples = 240;        ///< Spectral frames: 100 Hz.
-  int64_t window_samples = 960;     ///< 4 hops: periodic Hann at analysis and synthesis.
-  int64_t hops_per_frame = 8;       ///< A power of two: 12.5 code frames a second.
-  int64_t num_groups = 4;           ///< Codebooks.
+  int64_t hop_samples = 240;     ///< Spectral frames: 100 Hz.
+  int64_t window_samples = 960;  ///< 4 hops: periodic Hann at analysis and synthesis.
+  int64_t hops_per_frame = 8;    ///< A power of two: 12.5 code frames a second.
+  int64_t num_groups = 4;        ///< Codebooks.
   std::vector<int64_t> levels = {9, 8, 8, 7};
-  int64_t kernel = 7;               ///< Depthwise kernel of every block.
-  int64_t num_mels = 80;            ///< Encoder input.
+  int64_t kernel = 7;     ///< Depthwise kernel of every block.
+  int64_t num_mels = 80;  ///< Encoder input.
   int64_t encoder_width = 192;
-  int64_t encoder_blocks = 2;       ///< Per stage; log2(hops_per_frame) + 1 stages.
+  int64_t encoder_blocks = 2;  ///< Per stage; log2(hops_per_frame) + 1 stages.
   int64_t decoder_width = 320;
   int64_t decoder_frame_blocks = 2;  ///< At the rate of the codes.
   int64_t decoder_hop_blocks = 6;    ///< At the rate of the spectra.
@@ -38,7 +39,8 @@ struct ConvNextCodecConfig {
   int64_t samples_per_frame() const { return hop_samples * hops_per_frame; }
   /// Throws core::ConfigError.
   void validate() const;
-  /// Reads the keys above, all optional, from the `codec` map of a model's or a trainer's config; does not finish() it.
+  /// Reads the keys above, all optional, from the `codec` map of a model's or a trainer's config;
+  /// does not finish() it.
   static ConvNextCodecConfig parse(const core::ConfigReader& config);
 };
 
@@ -72,7 +74,8 @@ class ConvNextDecoder : public CodecDecoder {
   at::Tensor forward(const at::Tensor& codes) const override;
   at::Tensor step(const at::Tensor& codes, State& state) const override;
 
-  /// Quantised latents [B, latent width, T] (Fsq::quantize or decode) -> pcm [B, T * samples_per_frame()].
+  /// Quantised latents [B, latent width, T] (Fsq::quantize or decode) -> pcm [B, T *
+  /// samples_per_frame()].
   at::Tensor forward_latents(const at::Tensor& latents) const;
 
   int64_t sample_rate_hz() const override { return config_.sample_rate_hz; }
@@ -96,7 +99,8 @@ class ConvNextDecoder : public CodecDecoder {
   at::Tensor window_;
 };
 
-/// Prefix "encoder.". Log-mel, ConvNeXt stages with stride-2 convolutions between them, linear to the latents.
+/// Prefix "encoder.". Log-mel, ConvNeXt stages with stride-2 convolutions between them, linear to
+/// the latents.
 class ConvNextEncoder : public CodecEncoder {
  public:
   ConvNextEncoder(const ConvNextCodecConfig& config, const models::WeightScope& weights);

@@ -14,11 +14,14 @@ at::Tensor per_dimension(const std::vector<double>& values) {
   return at::tensor(values, at::kDouble).to(at::kFloat).view({1, 1, -1, 1});
 }
 
-at::Tensor per_dimension(const std::vector<int64_t>& values) { return at::tensor(values, at::kLong).view({1, 1, -1, 1}); }
+at::Tensor per_dimension(const std::vector<int64_t>& values) {
+  return at::tensor(values, at::kLong).view({1, 1, -1, 1});
+}
 
 }  // namespace
 
-Fsq::Fsq(int64_t num_groups, std::vector<int64_t> levels) : num_groups_(num_groups), levels_(std::move(levels)) {
+Fsq::Fsq(int64_t num_groups, std::vector<int64_t> levels)
+    : num_groups_(num_groups), levels_(std::move(levels)) {
   if (num_groups_ < 1)
     throw core::ConfigError({"codec groups", "at least 1", std::to_string(num_groups_), {}, {}});
   if (levels_.empty()) throw core::ConfigError({"FSQ levels", "at least one", "none", {}, {}});
@@ -26,7 +29,8 @@ Fsq::Fsq(int64_t num_groups, std::vector<int64_t> levels) : num_groups_(num_grou
   std::vector<int64_t> half;
   int64_t base = 1;
   for (const int64_t level : levels_) {
-    if (level < 2) throw core::ConfigError({"FSQ levels", "2 or more each", std::to_string(level), {}, {}});
+    if (level < 2)
+      throw core::ConfigError({"FSQ levels", "2 or more each", std::to_string(level), {}, {}});
     bases_.push_back(base);
     base *= level;
     half.push_back(level / 2);
@@ -45,8 +49,9 @@ Fsq::Fsq(int64_t num_groups, std::vector<int64_t> levels) : num_groups_(num_grou
 }
 
 at::Tensor Fsq::bounded(const at::Tensor& latents) const {
-  const at::Tensor z = latents.to(at::kFloat).reshape(
-      {latents.size(0), num_groups_, static_cast<int64_t>(levels_.size()), latents.size(2)});
+  const at::Tensor z = latents.to(at::kFloat)
+                           .reshape({latents.size(0), num_groups_,
+                                     static_cast<int64_t>(levels_.size()), latents.size(2)});
   return at::tanh(z + shift_) * scale_ - offset_;
 }
 
@@ -55,8 +60,10 @@ at::Tensor Fsq::encode(const at::Tensor& latents) const {
 }
 
 at::Tensor Fsq::decode(const at::Tensor& codes) const {
-  const at::Tensor digits = at::remainder(at::floor_divide(codes.unsqueeze(2), base_), level_) - half_;
-  return (digits.to(at::kFloat) / half_real_).reshape({codes.size(0), latent_width(), codes.size(2)});
+  const at::Tensor digits =
+      at::remainder(at::floor_divide(codes.unsqueeze(2), base_), level_) - half_;
+  return (digits.to(at::kFloat) / half_real_)
+      .reshape({codes.size(0), latent_width(), codes.size(2)});
 }
 
 at::Tensor Fsq::quantize(const at::Tensor& latents) const {

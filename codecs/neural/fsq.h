@@ -1,7 +1,8 @@
 #pragma once
 // Finite scalar quantisation in groups, one group per codebook.
-// Source: NeMo `GroupFiniteScalarQuantizer` (audio_codec_modules.py); Mentzer et al. 2023, section 3.1. The upstream
-// squashing shifts by tan(offset / scale), not by atanh: kept, since codes depend on it.
+// Source: NeMo `GroupFiniteScalarQuantizer` (audio_codec_modules.py); Mentzer et al. 2023,
+// section 3.1. The upstream squashing shifts by tan(offset / scale), not by atanh: kept, since
+// codes depend on it.
 
 #include <ATen/core/Tensor.h>
 
@@ -10,7 +11,8 @@
 
 namespace duet::codecs {
 
-/// Latents [B, G * D, T] of G groups of D dimensions <-> codes [B, G, T] int64. Immutable, thread-safe.
+/// Latents [B, G * D, T] of G groups of D dimensions <-> codes [B, G, T] int64. Immutable,
+/// thread-safe.
 class Fsq {
  public:
   /// `levels` of the D dimensions of each group, every one >= 2. Throws core::ConfigError.
@@ -20,7 +22,8 @@ class Fsq {
   at::Tensor encode(const at::Tensor& latents) const;
   /// Latents in -1..1 that a code stands for. Ids are taken modulo codebook_size(), as upstream.
   at::Tensor decode(const at::Tensor& codes) const;
-  /// decode(encode(latents)) with the straight-through gradient of the squashed, scaled latent. fp32.
+  /// decode(encode(latents)) with the straight-through gradient of the squashed, scaled latent.
+  /// fp32.
   at::Tensor quantize(const at::Tensor& latents) const;
 
   int64_t num_groups() const { return num_groups_; }
@@ -36,7 +39,7 @@ class Fsq {
   int64_t num_groups_;
   std::vector<int64_t> levels_, bases_;
   int64_t codebook_size_;
-  at::Tensor scale_, offset_, shift_;          // fp32 [1, 1, D, 1]
+  at::Tensor scale_, offset_, shift_;           // fp32 [1, 1, D, 1]
   at::Tensor level_, base_, half_, half_real_;  // int64 (half_real_ fp32) [1, 1, D, 1]
 };
 

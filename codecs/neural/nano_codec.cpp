@@ -11,12 +11,14 @@ namespace {
 
 using models::WeightScope;
 
-// W = g v / |v|, the norm over all axes but the first, no epsilon (torch.nn.utils.weight_norm). Spellings: a folded
-// `weight`; `weight_g`, `weight_v` of older NeMo; the parametrizations of today.
+// W = g v / |v|, the norm over all axes but the first, no epsilon (torch.nn.utils.weight_norm).
+// Spellings: a folded `weight`; `weight_g`, `weight_v` of older NeMo; the parametrizations of
+// today.
 at::Tensor folded_weight(const WeightScope& conv, at::IntArrayRef shape) {
   const std::vector<int64_t> gain_shape = {shape[0], 1, 1};
   const auto fold = [&](const char* gain_name, const char* direction_name) {
-    const at::Tensor gain = conv.parameter(gain_name, gain_shape), direction = conv.parameter(direction_name, shape);
+    const at::Tensor gain = conv.parameter(gain_name, gain_shape),
+                     direction = conv.parameter(direction_name, shape);
     return direction * (gain / direction.pow(2).sum(at::IntArrayRef{1, 2}, true).sqrt());
   };
   if (conv.contains("weight")) return conv.parameter("weight", shape);
@@ -34,8 +36,8 @@ at::Tensor padded(const at::Tensor& x, int64_t left, int64_t right, NanoPadding 
   return at::constant_pad_nd(x, {left, right});
 }
 
-NanoConv::Shape conv_shape(int64_t in, int64_t out, int64_t kernel, int64_t dilation, bool is_causal,
-                           NanoPadding padding) {
+NanoConv::Shape conv_shape(int64_t in, int64_t out, int64_t kernel, int64_t dilation,
+                           bool is_causal, NanoPadding padding) {
   const int64_t reach = (kernel - 1) * dilation;
   return {.in = in,
           .out = out,
@@ -80,11 +82,14 @@ void keep_last(at::Tensor& tail, const at::Tensor& joined) {
 void check_levels(const NanoCodecConfig& config, const WeightScope& weights) {
   const auto size = static_cast<int64_t>(config.levels.size());
   const Fsq fsq(config.num_groups, config.levels);
-  const auto check = [&](const WeightScope& group, const char* name, const std::vector<int64_t>& want) {
+  const auto check = [&](const WeightScope& group, const char* name,
+                         const std::vector<int64_t>& want) {
     const at::Tensor expected = at::tensor(want, at::kLong).view({1, size, 1});
-    const at::Tensor found = group.buffer(name, {1, size, 1}, [&] { return expected; }).to(at::kLong);
+    const at::Tensor found =
+        group.buffer(name, {1, size, 1}, [&] { return expected; }).to(at::kLong);
     if (!at::equal(found, expected))
-      throw core::LoadError({group.prefix() + name, "the levels of the codec's config", "other values", {}, {}});
+      throw core::LoadError(
+          {group.prefix() + name, "the levels of the codec's config", "other values", {}, {}});
   };
   for (int64_t g = 0; g < config.num_groups; ++g) {
     const WeightScope group = weights.sub("fsqs", g);
@@ -93,17 +98,21 @@ void check_levels(const NanoCodecConfig& config, const WeightScope& weights) {
   }
 }
 
-int64_t last_channels(const NanoCodecConfig::Stack& stack) { return stack.base_channels >> stack.rates.size(); }
+int64_t last_channels(const NanoCodecConfig::Stack& stack) {
+  return stack.base_channels >> stack.rates.size();
+}
 
 }  // namespace
 
-NanoActivationLayer::NanoActivationLayer(NanoActivation kind, int64_t channels, const WeightScope& weights)
+NanoActivationLayer::NanoActivationLayer(NanoActivation kind, int64_t channels,
+                                         const WeightScope& weights)
     : kind_(kind) {
   if (kind == NanoActivation::kHalfSnake) num_snake_ = channels / 2;
   if (kind == NanoActivation::kSnake) num_snake_ = channels;
   if (num_snake_ == 0) return;
-  alpha_ = weights.parameter(kind == NanoActivation::kSnake ? "activation.alpha" : "activation.snake_act.alpha",
-                             {1, num_snake_, 1}, models::Init::ones());
+  alpha_ = weights.parameter(
+      kind == NanoActivation::kSnake ? "activation.alpha" : "activation.snake_act.alpha",
+      {1, num_snake_, 1}, models::Init::ones());
   inverse_alpha_ = 1.0 / (alpha_ + 1e-9);
 }
 
@@ -137,9 +146,12 @@ at::Tensor NanoConv::step(const at::Tensor& x, at::Tensor& tail) const {
   return valid(joined);
 }
 
-at::Tensor NanoConv::initial_tail(int64_t batch) const { return at::zeros({batch, shape_.in, shape_.pad_left}); }
+at::Tensor NanoConv::initial_tail(int64_t batch) const {
+  return at::zeros({batch, shape_.in, shape_.pad_left});
+}
 
-NanoUpsampler::NanoUpsampler(int64_t in, int64_t out, int64_t rate, bool is_grouped, const WeightScope& weights)
+NanoUpsampler::NanoUpsampler(int64_t in, int64_t out, int64_t rate, bool is_grouped,
+                             const WeightScope& weights)
     : in_(in),
       rate_(rate),
       groups_(is_grouped ? out : 1),
@@ -147,8 +159,8 @@ NanoUpsampler::NanoUpsampler(int64_t in, int64_t out, int64_t rate, bool is_grou
       bias_(weights.parameter("conv.bias", {out}, models::Init::zeros())) {}
 
 at::Tensor NanoUpsampler::forward(const at::Tensor& x) const {
-  const at::Tensor full = at::conv_transpose1d(x, weight_, bias_, at::IntArrayRef{rate_}, at::IntArrayRef{0},
-                                               at::IntArrayRef{0}, groups_);
+  const at::Tensor full = at::conv_transpose1d(x, weight_, bias_, at::IntArrayRef{rate_},
+                                               at::IntArrayRef{0}, at::IntArrayRef{0}, groups_);
   return full.narrow(2, 0, x.size(2) * rate_);
 }
 
@@ -161,8 +173,9 @@ at::Tensor NanoUpsampler::step(const at::Tensor& x, at::Tensor& tail) const {
 
 at::Tensor NanoUpsampler::initial_tail(int64_t batch) const { return at::zeros({batch, in_, 1}); }
 
-NanoResidualLayer::NanoResidualLayer(const NanoCodecConfig::Stack& stack, int64_t channels, bool is_causal,
-                                     NanoPadding padding, const WeightScope& weights) {
+NanoResidualLayer::NanoResidualLayer(const NanoCodecConfig::Stack& stack, int64_t channels,
+                                     bool is_causal, NanoPadding padding,
+                                     const WeightScope& weights) {
   for (size_t j = 0; j < stack.kernels.size(); ++j) {
     const WeightScope chain = weights.sub("res_blocks", static_cast<int64_t>(j));
     const int64_t kernel = stack.kernels[j];
@@ -174,7 +187,8 @@ NanoResidualLayer::NanoResidualLayer(const NanoCodecConfig::Stack& stack, int64_
            NanoActivationLayer(stack.activation, channels, block.sub("skip_activation")),
            NanoConv(conv_shape(channels, channels, kernel, stack.dilations[m], is_causal, padding),
                     block.sub("input_conv")),
-           NanoConv(conv_shape(channels, channels, kernel, 1, is_causal, padding), block.sub("skip_conv"))});
+           NanoConv(conv_shape(channels, channels, kernel, 1, is_causal, padding),
+                    block.sub("skip_conv"))});
     }
     chains_.push_back(std::move(blocks));
   }
@@ -192,12 +206,14 @@ at::Tensor NanoResidualLayer::forward(const at::Tensor& x) const {
   return sum / static_cast<double>(chains_.size());
 }
 
-at::Tensor NanoResidualLayer::step(const at::Tensor& x, std::vector<at::Tensor>& tails, size_t& next) const {
+at::Tensor NanoResidualLayer::step(const at::Tensor& x, std::vector<at::Tensor>& tails,
+                                   size_t& next) const {
   at::Tensor sum;
   for (const std::vector<Block>& chain : chains_) {
     at::Tensor y = x;
     for (const Block& block : chain) {
-      const at::Tensor inner = block.input_conv.step(block.input_activation.forward(y), tails[next++]);
+      const at::Tensor inner =
+          block.input_conv.step(block.input_activation.forward(y), tails[next++]);
       y = y + block.skip_conv.step(block.skip_activation.forward(inner), tails[next++]);
     }
     sum = sum.defined() ? sum + y : y;
@@ -216,12 +232,13 @@ void NanoResidualLayer::append_tails(int64_t batch, std::vector<at::Tensor>& tai
 NanoDecoder::NanoDecoder(const NanoCodecConfig& config, const WeightScope& weights)
     : config_((config.validate(), config)),
       fsq_(config.num_groups, config.levels),
-      pre_conv_(conv_shape(fsq_.latent_width(), config.decoder.base_channels, config.decoder.in_kernel, 1, true,
-                           NanoPadding::kZeros),
+      pre_conv_(conv_shape(fsq_.latent_width(), config.decoder.base_channels,
+                           config.decoder.in_kernel, 1, true, NanoPadding::kZeros),
                 weights.sub("audio_decoder").sub("pre_conv")),
       post_activation_(config.decoder.activation, last_channels(config.decoder),
                        weights.sub("audio_decoder").sub("post_activation")),
-      post_conv_(conv_shape(last_channels(config.decoder), 1, config.decoder.out_kernel, 1, true, NanoPadding::kZeros),
+      post_conv_(conv_shape(last_channels(config.decoder), 1, config.decoder.out_kernel, 1, true,
+                            NanoPadding::kZeros),
                  weights.sub("audio_decoder").sub("post_conv")) {
   check_levels(config, weights.sub("vector_quantizer"));
   const WeightScope decoder = weights.sub("audio_decoder");
@@ -229,10 +246,12 @@ NanoDecoder::NanoDecoder(const NanoCodecConfig& config, const WeightScope& weigh
   for (size_t i = 0; i < config.decoder.rates.size(); ++i, channels /= 2) {
     const auto index = static_cast<int64_t>(i);
     stages_.push_back(
-        {NanoActivationLayer(config.decoder.activation, channels, decoder.sub("activations", index)),
+        {NanoActivationLayer(config.decoder.activation, channels,
+                             decoder.sub("activations", index)),
          NanoUpsampler(channels, channels / 2, config.decoder.rates[i], config.is_grouped,
                        decoder.sub("up_sample_conv_layers", index)),
-         NanoResidualLayer(config.decoder, channels / 2, true, NanoPadding::kZeros, decoder.sub("res_layers", index))});
+         NanoResidualLayer(config.decoder, channels / 2, true, NanoPadding::kZeros,
+                           decoder.sub("res_layers", index))});
   }
 }
 
@@ -276,24 +295,27 @@ at::Tensor NanoDecoder::step(const at::Tensor& codes, State& state) const {
 NanoEncoder::NanoEncoder(const NanoCodecConfig& config, const WeightScope& weights)
     : config_((config.validate(), config)),
       fsq_(config.num_groups, config.levels),
-      pre_conv_(conv_shape(1, config.encoder.base_channels, config.encoder.in_kernel, 1, config.is_encoder_causal,
-                           config.encoder_padding),
+      pre_conv_(conv_shape(1, config.encoder.base_channels, config.encoder.in_kernel, 1,
+                           config.is_encoder_causal, config.encoder_padding),
                 weights.sub("audio_encoder").sub("pre_conv")),
-      post_activation_(config.encoder.activation, config.encoder.base_channels << config.encoder.rates.size(),
+      post_activation_(config.encoder.activation,
+                       config.encoder.base_channels << config.encoder.rates.size(),
                        weights.sub("audio_encoder").sub("post_activation")),
-      post_conv_(conv_shape(config.encoder.base_channels << config.encoder.rates.size(), fsq_.latent_width(),
-                            config.encoder.out_kernel, 1, config.is_encoder_causal, config.encoder_padding),
+      post_conv_(conv_shape(config.encoder.base_channels << config.encoder.rates.size(),
+                            fsq_.latent_width(), config.encoder.out_kernel, 1,
+                            config.is_encoder_causal, config.encoder_padding),
                  weights.sub("audio_encoder").sub("post_conv")) {
   const WeightScope encoder = weights.sub("audio_encoder");
   int64_t channels = config.encoder.base_channels;
   for (size_t i = 0; i < config.encoder.rates.size(); ++i, channels *= 2) {
     const auto index = static_cast<int64_t>(i);
-    stages_.push_back(
-        {NanoResidualLayer(config.encoder, channels, config.is_encoder_causal, config.encoder_padding,
-                           encoder.sub("res_layers", index)),
-         NanoActivationLayer(config.encoder.activation, channels, encoder.sub("activations", index)),
-         NanoConv(down_shape(channels, config.encoder.rates[i], config.is_encoder_causal, config.encoder_padding),
-                  encoder.sub("down_sample_conv_layers", index))});
+    stages_.push_back({NanoResidualLayer(config.encoder, channels, config.is_encoder_causal,
+                                         config.encoder_padding, encoder.sub("res_layers", index)),
+                       NanoActivationLayer(config.encoder.activation, channels,
+                                           encoder.sub("activations", index)),
+                       NanoConv(down_shape(channels, config.encoder.rates[i],
+                                           config.is_encoder_causal, config.encoder_padding),
+                                encoder.sub("down_sample_conv_layers", index))});
   }
 }
 

@@ -1,9 +1,10 @@
 #pragma once
 // NVIDIA's NanoCodec family: HiFi-GAN generators made causal, with grouped FSQ between them.
-// Source: NVIDIA/NeMo nemo/collections/tts/modules/audio_codec_modules.py (`CausalHiFiGANDecoder`, `HiFiGANEncoder`,
-// `CausalHiFiGANEncoder`, `CodecActivation`, `HalfSnake`), .../tts/models/audio_codec.py; HiFi-GAN (Kong 2020), snake
-// (Ziyin 2020). Always fp32. Weight norm is accepted in both spellings and folded while loading.
-// Deliberately unsupported: `HiFiGANDecoder`, whose symmetric convolutions need 13 future code frames.
+// Source: NVIDIA/NeMo nemo/collections/tts/modules/audio_codec_modules.py (`CausalHiFiGANDecoder`,
+// `HiFiGANEncoder`, `CausalHiFiGANEncoder`, `CodecActivation`, `HalfSnake`),
+// .../tts/models/audio_codec.py; HiFi-GAN (Kong 2020), snake (Ziyin 2020). Always fp32. Weight norm
+// is accepted in both spellings and folded while loading. Deliberately unsupported:
+// `HiFiGANDecoder`, whose symmetric convolutions need 13 future code frames.
 
 #include <ATen/core/Tensor.h>
 
@@ -27,7 +28,7 @@ struct NanoCodecConfig {
     std::vector<int64_t> rates;  ///< Up- or down-sampling, one per stage.
     int64_t base_channels = 0;   ///< Of the widest (decoder) or narrowest (encoder) convolution.
     int64_t in_kernel = 7;
-    int64_t out_kernel = 3;      ///< 7 in encoders.
+    int64_t out_kernel = 3;  ///< 7 in encoders.
     std::vector<int64_t> kernels = {3, 7, 11};
     std::vector<int64_t> dilations = {1, 3, 5};
     NanoActivation activation = NanoActivation::kLeakyRelu;
@@ -46,12 +47,14 @@ struct NanoCodecConfig {
   /// Throws core::ConfigError.
   void validate() const;
 
-  /// From the `model_config.yaml` of a NeMo codec (audio_encoder, audio_decoder, vector_quantizer, sample_rate);
-  /// keys for training are passed over. Throws core::ConfigError; non-causal decoders are refused.
+  /// From the `model_config.yaml` of a NeMo codec (audio_encoder, audio_decoder, vector_quantizer,
+  /// sample_rate); keys for training are passed over. Throws core::ConfigError; non-causal decoders
+  /// are refused.
   static NanoCodecConfig parse(const core::ConfigReader& model_config);
 };
 
-/// CodecActivation of `channels`: names activation.snake_act.alpha [1, C/2, 1] or activation.alpha [1, C, 1].
+/// CodecActivation of `channels`: names activation.snake_act.alpha [1, C/2, 1] or activation.alpha
+/// [1, C, 1].
 class NanoActivationLayer {
  public:
   NanoActivationLayer(NanoActivation kind, int64_t channels, const models::WeightScope& weights);
@@ -63,7 +66,8 @@ class NanoActivationLayer {
   at::Tensor alpha_, inverse_alpha_;
 };
 
-/// Convolution of NeMo's Conv1dNorm and CausalConv1dNorm: x [B, C, T]. Names: conv.<weight or its two norm parts>, conv.bias.
+/// Convolution of NeMo's Conv1dNorm and CausalConv1dNorm: x [B, C, T]. Names: conv.<weight or its
+/// two norm parts>, conv.bias.
 class NanoConv {
  public:
   struct Shape {
@@ -86,9 +90,11 @@ class NanoConv {
 /// CausalConvTranspose1dNorm: kernel 2 * rate, stride rate, the last `rate` outputs cut off.
 class NanoUpsampler {
  public:
-  NanoUpsampler(int64_t in, int64_t out, int64_t rate, bool is_grouped, const models::WeightScope& weights);
+  NanoUpsampler(int64_t in, int64_t out, int64_t rate, bool is_grouped,
+                const models::WeightScope& weights);
   at::Tensor forward(const at::Tensor& x) const;
-  at::Tensor step(const at::Tensor& x, at::Tensor& tail) const;  ///< tail [B, in, 1]: the input column before x.
+  at::Tensor step(const at::Tensor& x,
+                  at::Tensor& tail) const;  ///< tail [B, in, 1]: the input column before x.
   at::Tensor initial_tail(int64_t batch) const;
 
  private:
@@ -99,8 +105,8 @@ class NanoUpsampler {
 /// HiFiGANResLayer: mean over kernel sizes of chains of residual blocks, one per dilation.
 class NanoResidualLayer {
  public:
-  NanoResidualLayer(const NanoCodecConfig::Stack& stack, int64_t channels, bool is_causal, NanoPadding padding,
-                    const models::WeightScope& weights);
+  NanoResidualLayer(const NanoCodecConfig::Stack& stack, int64_t channels, bool is_causal,
+                    NanoPadding padding, const models::WeightScope& weights);
   at::Tensor forward(const at::Tensor& x) const;
   at::Tensor step(const at::Tensor& x, std::vector<at::Tensor>& tails, size_t& next) const;
   void append_tails(int64_t batch, std::vector<at::Tensor>& tails) const;
@@ -113,8 +119,8 @@ class NanoResidualLayer {
   std::vector<std::vector<Block>> chains_;
 };
 
-/// Prefixes audio_decoder. and vector_quantizer. inside the scope. Latency 0; frames are heard through the receptive
-/// field of the convolutions only, so overlap_samples() is 0.
+/// Prefixes audio_decoder. and vector_quantizer. inside the scope. Latency 0; frames are heard
+/// through the receptive field of the convolutions only, so overlap_samples() is 0.
 class NanoDecoder : public CodecDecoder {
  public:
   NanoDecoder(const NanoCodecConfig& config, const models::WeightScope& weights);
@@ -147,7 +153,8 @@ class NanoDecoder : public CodecDecoder {
   NanoConv post_conv_;
 };
 
-/// HiFiGANEncoder or CausalHiFiGANEncoder, by the config. Prefix audio_encoder. inside the scope. Whole sequences only.
+/// HiFiGANEncoder or CausalHiFiGANEncoder, by the config. Prefix audio_encoder. inside the scope.
+/// Whole sequences only.
 class NanoEncoder : public CodecEncoder {
  public:
   NanoEncoder(const NanoCodecConfig& config, const models::WeightScope& weights);

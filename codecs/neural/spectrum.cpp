@@ -27,7 +27,8 @@ at::Tensor overlap_add(const at::Tensor& frames, int64_t hop) {
   DUET_CHECK(frames.size(2) % hop == 0);
   at::Tensor sum;
   for (int64_t i = 0; i < overlap; ++i) {
-    const at::Tensor part = at::constant_pad_nd(frames.narrow(2, i * hop, hop), {0, 0, i, overlap - 1 - i});
+    const at::Tensor part =
+        at::constant_pad_nd(frames.narrow(2, i * hop, hop), {0, 0, i, overlap - 1 - i});
     sum = sum.defined() ? sum + part : part;
   }
   return sum.reshape({frames.size(0), (count + overlap - 1) * hop});

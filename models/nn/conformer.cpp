@@ -9,13 +9,17 @@
 namespace duet::models::nn {
 namespace {
 
-void require(bool condition, const char* subject, const std::string& expected, const std::string& found) {
+void require(bool condition, const char* subject, const std::string& expected,
+             const std::string& found) {
   if (!condition)
-    throw core::ConfigError({.subject = subject, .expected = expected, .found = found, .file = {}, .hint = {}});
+    throw core::ConfigError(
+        {.subject = subject, .expected = expected, .found = found, .file = {}, .hint = {}});
 }
 
-/// A pos_bias that all layers share. NeMo lists it at the encoder and in every layer; a safetensors file keeps one.
-at::Tensor shared_bias(const ConformerConfig& config, const WeightScope& weights, const std::string& name) {
+/// A pos_bias that all layers share. NeMo lists it at the encoder and in every layer; a safetensors
+/// file keeps one.
+at::Tensor shared_bias(const ConformerConfig& config, const WeightScope& weights,
+                       const std::string& name) {
   const std::vector<int64_t> shape{config.num_heads, config.width / config.num_heads};
   at::Tensor bias;
   const auto read = [&](const WeightScope& scope) {
@@ -33,17 +37,21 @@ at::Tensor shared_bias(const ConformerConfig& config, const WeightScope& weights
 void ConformerConfig::validate() const {
   require(width > 0 && width % 2 == 0, "d_model", "an even number > 0", std::to_string(width));
   require(num_layers > 0, "n_layers", ">= 1", std::to_string(num_layers));
-  require(num_heads > 0 && width % num_heads == 0, "n_heads", "a divisor of d_model " + std::to_string(width),
-          std::to_string(num_heads));
-  require(feed_forward_factor > 0, "ff_expansion_factor", ">= 1", std::to_string(feed_forward_factor));
+  require(num_heads > 0 && width % num_heads == 0, "n_heads",
+          "a divisor of d_model " + std::to_string(width), std::to_string(num_heads));
+  require(feed_forward_factor > 0, "ff_expansion_factor", ">= 1",
+          std::to_string(feed_forward_factor));
   require(conv_kernel > 0, "conv_kernel_size", ">= 1", std::to_string(conv_kernel));
-  require(context.chunk >= 1 && context.chunk <= RelativeAttention::kMaxStepFrames, "att_context_size (right)",
+  require(context.chunk >= 1 && context.chunk <= RelativeAttention::kMaxStepFrames,
+          "att_context_size (right)",
           "0 to " + std::to_string(RelativeAttention::kMaxStepFrames - 1) + " frames",
           std::to_string(context.chunk - 1));
-  require(context.left >= 0, "att_context_size (left)", "a number of frames >= 0 (an unlimited past cannot be streamed)",
+  require(context.left >= 0, "att_context_size (left)",
+          "a number of frames >= 0 (an unlimited past cannot be streamed)",
           std::to_string(context.left));
   require(context.left % context.chunk == 0, "att_context_size (left)",
-          "a multiple of right + 1 = " + std::to_string(context.chunk), std::to_string(context.left));
+          "a multiple of right + 1 = " + std::to_string(context.chunk),
+          std::to_string(context.left));
 }
 
 ConformerConv::State ConformerConv::State::clone() const {
@@ -55,7 +63,8 @@ ConformerConv::State ConformerConv::State::clone() const {
 ConformerConv::ConformerConv(const ConformerConfig& config, const WeightScope& weights)
     : width_(config.width), kernel_(config.conv_kernel) {
   const auto bias = [&](const char* name, int64_t size) {
-    return config.has_bias ? weights.sub(name).parameter("bias", {size}, Init::zeros()) : at::Tensor();
+    return config.has_bias ? weights.sub(name).parameter("bias", {size}, Init::zeros())
+                           : at::Tensor();
   };
   in_ = weights.sub("pointwise_conv1").parameter("weight", {2 * width_, width_, 1}).squeeze(-1);
   in_bias_ = bias("pointwise_conv1", 2 * width_);
@@ -78,7 +87,9 @@ ConformerConv::State ConformerConv::initial_state(int64_t batch) const {
   return state;
 }
 
-at::Tensor ConformerConv::gate(const at::Tensor& x) const { return at::glu(at::linear(x, in_, in_bias_), -1); }
+at::Tensor ConformerConv::gate(const at::Tensor& x) const {
+  return at::glu(at::linear(x, in_, in_bias_), -1);
+}
 
 /// padded [B, kernel - 1 + T, D] -> [B, T, D].
 at::Tensor ConformerConv::finish(const at::Tensor& padded) const {
@@ -111,23 +122,23 @@ int64_t ConformerLayer::State::num_bytes() const {
   return attention.num_bytes() + static_cast<int64_t>(conv.tail.nbytes());
 }
 
-ConformerLayer::ConformerLayer(const ConformerConfig& config, const WeightScope& weights, const at::Tensor& pos_bias_u,
-                               const at::Tensor& pos_bias_v)
+ConformerLayer::ConformerLayer(const ConformerConfig& config, const WeightScope& weights,
+                               const at::Tensor& pos_bias_u, const at::Tensor& pos_bias_v)
     : norm_ff1_(config.width, weights.sub("norm_feed_forward1")),
       norm_attention_(config.width, weights.sub("norm_self_att")),
       norm_conv_(config.width, weights.sub("norm_conv")),
       norm_ff2_(config.width, weights.sub("norm_feed_forward2")),
       norm_out_(config.width, weights.sub("norm_out")),
-      ff1_in_(config.width, config.width * config.feed_forward_factor, weights.sub("feed_forward1.linear1"),
-              config.has_bias),
-      ff1_out_(config.width * config.feed_forward_factor, config.width, weights.sub("feed_forward1.linear2"),
-               config.has_bias),
-      ff2_in_(config.width, config.width * config.feed_forward_factor, weights.sub("feed_forward2.linear1"),
-              config.has_bias),
-      ff2_out_(config.width * config.feed_forward_factor, config.width, weights.sub("feed_forward2.linear2"),
-               config.has_bias),
-      attention_({config.width, config.num_heads, config.has_bias, config.context}, weights.sub("self_attn"),
-                 pos_bias_u, pos_bias_v),
+      ff1_in_(config.width, config.width * config.feed_forward_factor,
+              weights.sub("feed_forward1.linear1"), config.has_bias),
+      ff1_out_(config.width * config.feed_forward_factor, config.width,
+               weights.sub("feed_forward1.linear2"), config.has_bias),
+      ff2_in_(config.width, config.width * config.feed_forward_factor,
+              weights.sub("feed_forward2.linear1"), config.has_bias),
+      ff2_out_(config.width * config.feed_forward_factor, config.width,
+               weights.sub("feed_forward2.linear2"), config.has_bias),
+      attention_({config.width, config.num_heads, config.has_bias, config.context},
+                 weights.sub("self_attn"), pos_bias_u, pos_bias_v),
       conv_(config, weights.sub("conv")) {}
 
 ConformerLayer::State ConformerLayer::initial_state(int64_t batch) const {
@@ -142,7 +153,8 @@ void ConformerLayer::reset(State& state) const {
   state.conv.tail.zero_();
 }
 
-at::Tensor ConformerLayer::feed_forward(const at::Tensor& x, const Linear& in, const Linear& out) const {
+at::Tensor ConformerLayer::feed_forward(const at::Tensor& x, const Linear& in,
+                                        const Linear& out) const {
   return out.forward(at::silu(in.forward(x)));
 }
 
@@ -176,7 +188,8 @@ int64_t ConformerStack::State::num_bytes() const {
   return bytes;
 }
 
-ConformerStack::ConformerStack(const ConformerConfig& config, const WeightScope& weights) : config_(config) {
+ConformerStack::ConformerStack(const ConformerConfig& config, const WeightScope& weights)
+    : config_(config) {
   config_.validate();
   at::Tensor bias_u, bias_v;
   if (!config_.has_untied_biases) {
@@ -191,8 +204,8 @@ ConformerStack::ConformerStack(const ConformerConfig& config, const WeightScope&
 ConformerStack::State ConformerStack::initial_state(int64_t batch) const {
   State state;
   for (const ConformerLayer& layer : layers_) state.layers.push_back(layer.initial_state(batch));
-  state.pending =
-      at::zeros({batch, config_.context.chunk - 1, config_.width}, state.layers.front().conv.tail.options());
+  state.pending = at::zeros({batch, config_.context.chunk - 1, config_.width},
+                            state.layers.front().conv.tail.options());
   return state;
 }
 

@@ -1,8 +1,9 @@
 #pragma once
-// Causal Conformer layers and the stack of them, in chunks with a limited past (FastConformer, arXiv:2305.05084;
-// cache-aware streaming, arXiv:2312.17279). Source: NeMo ConformerLayer, ConformerConvolution, ConformerEncoder.
-// Checkpoint names: layers.{i}.* of a ConformerEncoder. Look-ahead: the rest of the frame's chunk.
-// Not supported: non-causal convolutions, unlimited past, local attention with global tokens.
+// Causal Conformer layers and the stack of them, in chunks with a limited past (FastConformer,
+// arXiv:2305.05084; cache-aware streaming, arXiv:2312.17279). Source: NeMo ConformerLayer,
+// ConformerConvolution, ConformerEncoder. Checkpoint names: layers.{i}.* of a ConformerEncoder.
+// Look-ahead: the rest of the frame's chunk. Not supported: non-causal convolutions, unlimited
+// past, local attention with global tokens.
 
 #include <ATen/core/Tensor.h>
 
@@ -24,10 +25,11 @@ struct ConformerConfig {
   int64_t feed_forward_factor = 4;
   int64_t conv_kernel = 9;
   ConvNorm conv_norm = ConvNorm::kLayerNorm;
-  bool has_bias = true;                ///< Biases of the layers' linears and convolutions; norms always have theirs.
-  bool has_untied_biases = true;       ///< false: one pos_bias_u / pos_bias_v pair for all layers.
+  bool has_bias =
+      true;  ///< Biases of the layers' linears and convolutions; norms always have theirs.
+  bool has_untied_biases = true;  ///< false: one pos_bias_u / pos_bias_v pair for all layers.
   ChunkContext context;
-  void validate() const;               ///< Throws core::ConfigError.
+  void validate() const;  ///< Throws core::ConfigError.
 };
 
 /// pointwise -> GLU -> causal depthwise -> norm -> SiLU -> pointwise. Prefix: conv.
@@ -39,7 +41,7 @@ class ConformerConv {
   };
   ConformerConv(const ConformerConfig& config, const WeightScope& weights);
   State initial_state(int64_t batch) const;
-  at::Tensor forward(const at::Tensor& x) const;                ///< [B, T, D] -> [B, T, D]
+  at::Tensor forward(const at::Tensor& x) const;  ///< [B, T, D] -> [B, T, D]
   at::Tensor step(const at::Tensor& x, State& state) const;
 
  private:
@@ -60,8 +62,8 @@ class ConformerLayer {
     State clone() const;
     int64_t num_bytes() const;
   };
-  ConformerLayer(const ConformerConfig& config, const WeightScope& weights, const at::Tensor& pos_bias_u,
-                 const at::Tensor& pos_bias_v);
+  ConformerLayer(const ConformerConfig& config, const WeightScope& weights,
+                 const at::Tensor& pos_bias_u, const at::Tensor& pos_bias_v);
   State initial_state(int64_t batch) const;
   void reset(State& state) const;
   at::Tensor forward(const at::Tensor& x) const;
@@ -76,12 +78,14 @@ class ConformerLayer {
   ConformerConv conv_;
 };
 
-/// The layers of one encoder. Frames wait until their chunk is full, so frame i appears with the last of its chunk.
+/// The layers of one encoder. Frames wait until their chunk is full, so frame i appears with the
+/// last of its chunk.
 class ConformerStack {
  public:
   struct State : core::MoveOnly {
     std::vector<ConformerLayer::State> layers;
-    at::Tensor pending;       ///< [B, chunk - 1, D] frames whose chunk is not full; the first num_pending are valid.
+    at::Tensor pending;  ///< [B, chunk - 1, D] frames whose chunk is not full; the first
+                         ///< num_pending are valid.
     int64_t num_pending = 0;
     State clone() const;
     int64_t num_bytes() const;
@@ -90,9 +94,9 @@ class ConformerStack {
 
   State initial_state(int64_t batch) const;
   void reset(State& state) const;
-  at::Tensor forward(const at::Tensor& x) const;                 ///< [B, T, D] -> [B, T, D]
-  at::Tensor step(const at::Tensor& x, State& state) const;      ///< [B, t, D] -> [B, whole chunks, D]
-  at::Tensor flush(State& state) const;                          ///< The short last chunk: [B, num_pending, D]
+  at::Tensor forward(const at::Tensor& x) const;             ///< [B, T, D] -> [B, T, D]
+  at::Tensor step(const at::Tensor& x, State& state) const;  ///< [B, t, D] -> [B, whole chunks, D]
+  at::Tensor flush(State& state) const;  ///< The short last chunk: [B, num_pending, D]
   const ConformerConfig& config() const { return config_; }
 
  private:

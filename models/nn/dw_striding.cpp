@@ -10,10 +10,14 @@ namespace duet::models::nn {
 
 void DwStriding::Config::validate() const {
   const auto fail = [](const char* subject, const std::string& expected, int64_t found) {
-    throw core::ConfigError(
-        {.subject = subject, .expected = expected, .found = std::to_string(found), .file = {}, .hint = {}});
+    throw core::ConfigError({.subject = subject,
+                             .expected = expected,
+                             .found = std::to_string(found),
+                             .file = {},
+                             .hint = {}});
   };
-  if (factor < 2 || (factor & (factor - 1)) != 0) fail("subsampling_factor", "a power of two >= 2", factor);
+  if (factor < 2 || (factor & (factor - 1)) != 0)
+    fail("subsampling_factor", "a power of two >= 2", factor);
   if (num_mels < 1) fail("feat_in", ">= 1", num_mels);
   if (num_channels < 1) fail("subsampling_conv_channels", ">= 1", num_channels);
   if (width < 1) fail("d_model", ">= 1", width);
@@ -34,7 +38,8 @@ int64_t DwStriding::State::num_bytes() const {
 DwStriding::DwStriding(const Config& config, const WeightScope& weights) : config_(config) {
   config_.validate();
   const int64_t channels = config_.num_channels;
-  // Channels last throughout: a depthwise 3x3 is then nine multiply-adds over rows, a 1x1 is a linear layer.
+  // Channels last throughout: a depthwise 3x3 is then nine multiply-adds over rows, a 1x1 is a
+  // linear layer.
   const auto taps = [&](const WeightScope& conv) {
     return conv.parameter("weight", {channels, 1, 3, 3}).squeeze(1).permute({1, 2, 0});
   };
@@ -69,7 +74,8 @@ at::Tensor DwStriding::convolve(const at::Tensor& x, const StageWeights& stage) 
   at::Tensor sum = stage.bias;
   for (int64_t a = 0; a < 3; ++a)
     for (int64_t b = 0; b < 3; ++b)
-      sum = sum + padded.slice(1, a, a + 2 * count - 1, 2).slice(2, b, b + 2 * bins - 1, 2) * stage.taps[a][b];
+      sum = sum + padded.slice(1, a, a + 2 * count - 1, 2).slice(2, b, b + 2 * bins - 1, 2) *
+                      stage.taps[a][b];
   if (stage.pointwise.defined()) sum = at::linear(sum, stage.pointwise, stage.pointwise_bias);
   return at::relu(sum);
 }
@@ -91,7 +97,8 @@ DwStriding::State DwStriding::initial_state(int64_t batch) const {
   State state;
   for (size_t s = 0; s < stages_.size(); ++s) {
     const int64_t channels = s == 0 ? 1 : config_.num_channels;
-    state.stages.push_back({at::zeros({batch, 2, sizes_[s], channels}, stages_[0].bias.options()), 2});
+    state.stages.push_back(
+        {at::zeros({batch, 2, sizes_[s], channels}, stages_[0].bias.options()), 2});
   }
   return state;
 }
@@ -108,28 +115,33 @@ at::Tensor DwStriding::step(const at::Tensor& mel, State& state) const {
   for (size_t s = 0; s < stages_.size(); ++s) {
     State::Stage& stage = state.stages[s];
     if (x.size(1) == 0) return at::zeros({mel.size(0), 0, config_.width}, mel.options());
-    const at::Tensor joined = at::cat({stage.carry.narrow(1, 2 - stage.num_carry, stage.num_carry), x}, 1);
+    const at::Tensor joined =
+        at::cat({stage.carry.narrow(1, 2 - stage.num_carry, stage.num_carry), x}, 1);
     const int64_t total = joined.size(1), count = (total - 1) / 2;
     x = count > 0 ? convolve(joined.narrow(1, 0, 2 * count + 1), stages_[s])
                   : at::zeros({mel.size(0), 0, sizes_[s + 1], config_.num_channels}, mel.options());
     stage.num_carry = total - 2 * count;
-    stage.carry.narrow(1, 2 - stage.num_carry, stage.num_carry).copy_(joined.narrow(1, 2 * count, stage.num_carry));
+    stage.carry.narrow(1, 2 - stage.num_carry, stage.num_carry)
+        .copy_(joined.narrow(1, 2 * count, stage.num_carry));
   }
   return project(x);
 }
 
 at::Tensor DwStriding::flush(State& state) const {
-  // A stage with an even number of inputs so far still owes the output at its end: one zero frame completes it. That
-  // output may complete the next stage by itself; else the next stage gets its own zero.
+  // A stage with an even number of inputs so far still owes the output at its end: one zero frame
+  // completes it. That output may complete the next stage by itself; else the next stage gets its
+  // own zero.
   const int64_t batch = state.stages[0].carry.size(0);
   at::Tensor x = at::zeros({batch, 0, sizes_[0], 1}, state.stages[0].carry.options());
   for (size_t s = 0; s < stages_.size(); ++s) {
     State::Stage& stage = state.stages[s];
-    at::Tensor joined = at::cat({stage.carry.narrow(1, 2 - stage.num_carry, stage.num_carry), x}, 1);
+    at::Tensor joined =
+        at::cat({stage.carry.narrow(1, 2 - stage.num_carry, stage.num_carry), x}, 1);
     if (joined.size(1) % 2 == 0) joined = at::constant_pad_nd(joined, {0, 0, 0, 0, 0, 1});
     const int64_t count = (joined.size(1) - 1) / 2;
-    x = count > 0 ? convolve(joined, stages_[s])
-                  : at::zeros({batch, 0, sizes_[s + 1], config_.num_channels}, stage.carry.options());
+    x = count > 0
+            ? convolve(joined, stages_[s])
+            : at::zeros({batch, 0, sizes_[s + 1], config_.num_channels}, stage.carry.options());
   }
   return x.size(1) > 0 ? project(x) : at::zeros({batch, 0, config_.width}, x.options());
 }

@@ -1,9 +1,10 @@
 #pragma once
-// Causal depthwise-separable subsampling in front of a FastConformer: mel frames -> encoder frames, 1/factor as many.
-// Source: NeMo ConvSubsampling (subsampling.py), "dw_striding" with causal_downsampling, CausalConv2D: every stride-2
-// convolution pads 2 before and 1 after on time and frequency. Checkpoint names: conv.0 (3x3, 1 -> C), then per further
-// stage conv.{3s-1} (3x3 depthwise) and conv.{3s} (1x1), out (linear over channel-major [C, F']).
-// Not supported: the non-causal variant (symmetric padding looks ahead).
+// Causal depthwise-separable subsampling in front of a FastConformer: mel frames -> encoder frames,
+// 1/factor as many. Source: NeMo ConvSubsampling (subsampling.py), "dw_striding" with
+// causal_downsampling, CausalConv2D: every stride-2 convolution pads 2 before and 1 after on time
+// and frequency. Checkpoint names: conv.0 (3x3, 1 -> C), then per further stage conv.{3s-1} (3x3
+// depthwise) and conv.{3s} (1x1), out (linear over channel-major [C, F']). Not supported: the
+// non-causal variant (symmetric padding looks ahead).
 
 #include <ATen/core/Tensor.h>
 
@@ -25,11 +26,12 @@ class DwStriding {
     int64_t width = 512;
     void validate() const;  ///< Throws core::ConfigError.
   };
-  /// One carry per stage: its last one or two input frames, zeros before the stream. (Zero mel frames before the stream
-  /// would not do: a later stage's input there is 0, not the response to zeros.)
+  /// One carry per stage: its last one or two input frames, zeros before the stream. (Zero mel
+  /// frames before the stream would not do: a later stage's input there is 0, not the response to
+  /// zeros.)
   struct State : core::MoveOnly {
     struct Stage {
-      at::Tensor carry;        ///< [B, 2, F_s, C_s]; the last num_carry are valid.
+      at::Tensor carry;  ///< [B, 2, F_s, C_s]; the last num_carry are valid.
       int64_t num_carry = 2;
     };
     std::vector<Stage> stages;

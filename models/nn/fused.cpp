@@ -17,7 +17,9 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-bool can_fuse(const at::Tensor& x) { return x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16; }
+bool can_fuse(const at::Tensor& x) {
+  return x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16;
+}
 
 kernels::Rows rows(const at::Tensor& x) {
   if (!x.defined()) return {};
@@ -29,8 +31,8 @@ struct NormResult {
   at::Tensor sum, y, r;
 };
 
-NormResult norm_forward(const at::Tensor& x_any, const at::Tensor& delta_any, const at::Tensor& weight, double epsilon,
-                        at::ScalarType out) {
+NormResult norm_forward(const at::Tensor& x_any, const at::Tensor& delta_any,
+                        const at::Tensor& weight, double epsilon, at::ScalarType out) {
   const at::Tensor x = x_any.contiguous();
   const at::Tensor delta = delta_any.defined() ? delta_any.contiguous() : delta_any;
   const int64_t width = x.size(-1), count = x.numel() / width;
@@ -38,8 +40,8 @@ NormResult norm_forward(const at::Tensor& x_any, const at::Tensor& delta_any, co
   result.sum = delta.defined() ? at::empty_like(x) : x;
   result.y = at::empty(x.sizes(), x.options().dtype(out));
   result.r = at::empty({count}, x.options());
-  kernels::add_rms_norm(rows(x), rows(delta), weight.data_ptr<float>(), epsilon, count, width, rows(result.sum),
-                        rows(result.y), result.r.data_ptr<float>());
+  kernels::add_rms_norm(rows(x), rows(delta), weight.data_ptr<float>(), epsilon, count, width,
+                        rows(result.sum), rows(result.y), result.r.data_ptr<float>());
   return result;
 }
 
@@ -47,21 +49,23 @@ struct NormGradient {
   at::Tensor dx, dweight;
 };
 
-NormGradient norm_backward(const at::Tensor& s, const at::Tensor& weight, const at::Tensor& r, const at::Tensor& dy_any,
-                           const at::Tensor& dsum_any) {
+NormGradient norm_backward(const at::Tensor& s, const at::Tensor& weight, const at::Tensor& r,
+                           const at::Tensor& dy_any, const at::Tensor& dsum_any) {
   const at::Tensor dy = dy_any.contiguous();
   const at::Tensor dsum = dsum_any.defined() ? dsum_any.to(at::kFloat).contiguous() : dsum_any;
   const int64_t width = s.size(-1), count = s.numel() / width;
   NormGradient gradient{at::empty_like(s), at::zeros_like(weight)};
-  kernels::add_rms_norm_backward(rows(s), weight.data_ptr<float>(), r.data_ptr<float>(), rows(dy), rows(dsum), count,
-                                 width, rows(gradient.dx), gradient.dweight.data_ptr<float>());
+  kernels::add_rms_norm_backward(rows(s), weight.data_ptr<float>(), r.data_ptr<float>(), rows(dy),
+                                 rows(dsum), count, width, rows(gradient.dx),
+                                 gradient.dweight.data_ptr<float>());
   return gradient;
 }
 
 struct Norm : torch::autograd::Function<Norm> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, double epsilon,
-                            int64_t out) {
-    const NormResult result = norm_forward(x, {}, weight, epsilon, static_cast<at::ScalarType>(out));
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            double epsilon, int64_t out) {
+    const NormResult result =
+        norm_forward(x, {}, weight, epsilon, static_cast<at::ScalarType>(out));
     context->save_for_backward({result.sum, weight, result.r});
     return result.y;
   }
@@ -73,9 +77,11 @@ struct Norm : torch::autograd::Function<Norm> {
 };
 
 struct AddNorm : torch::autograd::Function<AddNorm> {
-  static variable_list forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& delta,
-                               const at::Tensor& weight, double epsilon, int64_t out) {
-    const NormResult result = norm_forward(x, delta, weight, epsilon, static_cast<at::ScalarType>(out));
+  static variable_list forward(AutogradContext* context, const at::Tensor& x,
+                               const at::Tensor& delta, const at::Tensor& weight, double epsilon,
+                               int64_t out) {
+    const NormResult result =
+        norm_forward(x, delta, weight, epsilon, static_cast<at::ScalarType>(out));
     context->save_for_backward({result.sum, weight, result.r});
     context->set_materialize_grads(false);
     context->saved_data["delta"] = static_cast<int64_t>(delta.scalar_type());
@@ -97,7 +103,8 @@ at::Tensor swiglu_forward(const at::Tensor& gate, const at::Tensor& up) {
 }
 
 struct SwiGlu : torch::autograd::Function<SwiGlu> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& gate, const at::Tensor& up) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& gate,
+                            const at::Tensor& up) {
     context->save_for_backward({gate, up});
     return swiglu_forward(gate, up);
   }
@@ -105,7 +112,8 @@ struct SwiGlu : torch::autograd::Function<SwiGlu> {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor dy = gradients[0].contiguous();
     variable_list result = {at::empty_like(saved[0]), at::empty_like(saved[1])};
-    kernels::swiglu_backward(rows(saved[0]), rows(saved[1]), rows(dy), dy.numel(), rows(result[0]), rows(result[1]));
+    kernels::swiglu_backward(rows(saved[0]), rows(saved[1]), rows(dy), dy.numel(), rows(result[0]),
+                             rows(result[1]));
     return result;
   }
 };
@@ -114,8 +122,8 @@ const float* values(const at::Tensor& angles) {
   return angles.defined() && angles.numel() > 0 ? angles.data_ptr<float>() : nullptr;
 }
 
-at::Tensor split_forward(const at::Tensor& x_any, int64_t heads, int64_t repeat, const at::Tensor& cos,
-                         const at::Tensor& sin) {
+at::Tensor split_forward(const at::Tensor& x_any, int64_t heads, int64_t repeat,
+                         const at::Tensor& cos, const at::Tensor& sin) {
   const at::Tensor x = x_any.contiguous();
   const int64_t batch = x.size(0), time = x.size(1), d = x.size(2) / heads, half = d / 2;
   at::Tensor y = at::empty({batch, heads * repeat, time, d}, x.options());
@@ -126,7 +134,8 @@ at::Tensor split_forward(const at::Tensor& x_any, int64_t heads, int64_t repeat,
     for (int64_t h = 0; h < heads; ++h)
       for (int64_t t = 0; t < time; ++t) {
         const kernels::Rows from = kernels::at_row(rows(x), ((b * time + t) * heads + h) * d);
-        const kernels::Rows to = kernels::at_row(rows(y), ((b * heads + h) * repeat * time + t) * d);
+        const kernels::Rows to =
+            kernels::at_row(rows(y), ((b * heads + h) * repeat * time + t) * d);
         if (c != nullptr)
           kernels::rotate_row(from, c + t * half, s + t * half, d, to);
         else
@@ -137,9 +146,10 @@ at::Tensor split_forward(const at::Tensor& x_any, int64_t heads, int64_t repeat,
   return y;
 }
 
-at::Tensor split_backward(const at::Tensor& dy_any, int64_t heads, int64_t repeat, const at::Tensor& cos,
-                          const at::Tensor& sin) {
-  const at::Tensor dy = dy_any.stride(3) == 1 ? dy_any : dy_any.contiguous();  // kernels leave [B, T, H, d] in memory
+at::Tensor split_backward(const at::Tensor& dy_any, int64_t heads, int64_t repeat,
+                          const at::Tensor& cos, const at::Tensor& sin) {
+  const at::Tensor dy =
+      dy_any.stride(3) == 1 ? dy_any : dy_any.contiguous();  // kernels leave [B, T, H, d] in memory
   const int64_t batch = dy.size(0), time = dy.size(2), d = dy.size(3), half = d / 2;
   at::Tensor dx = at::empty({batch, time, heads * d}, dy.options());
   const float* c = values(cos);
@@ -150,18 +160,21 @@ at::Tensor split_backward(const at::Tensor& dy_any, int64_t heads, int64_t repea
       for (int64_t h = 0; h < heads; ++h) {
         std::fill(sum.begin(), sum.end(), 0.0F);
         for (int64_t i = 0; i < repeat; ++i) {
-          const int64_t offset = b * dy.stride(0) + (h * repeat + i) * dy.stride(1) + t * dy.stride(2);
-          kernels::unrotate_add_row(kernels::at_row(rows(dy), offset), c == nullptr ? c : c + t * half,
+          const int64_t offset =
+              b * dy.stride(0) + (h * repeat + i) * dy.stride(1) + t * dy.stride(2);
+          kernels::unrotate_add_row(kernels::at_row(rows(dy), offset),
+                                    c == nullptr ? c : c + t * half,
                                     s == nullptr ? s : s + t * half, d, sum.data());
         }
-        kernels::store_row(sum.data(), d, kernels::at_row(rows(dx), ((b * time + t) * heads + h) * d));
+        kernels::store_row(sum.data(), d,
+                           kernels::at_row(rows(dx), ((b * time + t) * heads + h) * d));
       }
   return dx;
 }
 
 struct SplitHeads : torch::autograd::Function<SplitHeads> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, int64_t heads, int64_t repeat,
-                            const at::Tensor& cos, const at::Tensor& sin) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, int64_t heads,
+                            int64_t repeat, const at::Tensor& cos, const at::Tensor& sin) {
     context->saved_data["heads"] = heads;
     context->saved_data["repeat"] = repeat;
     context->save_for_backward({cos, sin});
@@ -169,14 +182,18 @@ struct SplitHeads : torch::autograd::Function<SplitHeads> {
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const variable_list saved = context->get_saved_variables();
-    return {split_backward(gradients[0], context->saved_data["heads"].toInt(), context->saved_data["repeat"].toInt(),
-                           saved[0], saved[1]),
-            {}, {}, {}, {}};
+    return {split_backward(gradients[0], context->saved_data["heads"].toInt(),
+                           context->saved_data["repeat"].toInt(), saved[0], saved[1]),
+            {},
+            {},
+            {},
+            {}};
   }
 };
 
 bool needs_graph(const at::Tensor& a, const at::Tensor& b) {
-  return at::GradMode::is_enabled() && ((a.defined() && a.requires_grad()) || (b.defined() && b.requires_grad()));
+  return at::GradMode::is_enabled() &&
+         ((a.defined() && a.requires_grad()) || (b.defined() && b.requires_grad()));
 }
 
 }  // namespace
@@ -190,9 +207,10 @@ at::ScalarType product_dtype(const at::Tensor& x) {
   return is_on ? at::kBFloat16 : x.scalar_type();
 }
 
-std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight,
-                                               double epsilon) {
-  if (x.scalar_type() != at::kFloat || weight.scalar_type() != at::kFloat || (delta.defined() && !can_fuse(delta))) {
+std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& x, const at::Tensor& delta,
+                                               const at::Tensor& weight, double epsilon) {
+  if (x.scalar_type() != at::kFloat || weight.scalar_type() != at::kFloat ||
+      (delta.defined() && !can_fuse(delta))) {
     // A model in bf16 throughout rounds after every operation, as its reference does.
     const at::Tensor sum = delta.defined() ? x + delta : x;
     const at::Tensor wide = sum.to(at::kFloat);
@@ -202,7 +220,8 @@ std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& x, const at::Te
   const at::ScalarType out = product_dtype(x);
   if (needs_graph(x, delta) || needs_graph(weight, {})) {
     if (!delta.defined()) return {x, Norm::apply(x, weight, epsilon, static_cast<int64_t>(out))};
-    const variable_list result = AddNorm::apply(x, delta, weight, epsilon, static_cast<int64_t>(out));
+    const variable_list result =
+        AddNorm::apply(x, delta, weight, epsilon, static_cast<int64_t>(out));
     return {result[0], result[1]};
   }
   const NormResult result = norm_forward(x, delta, weight, epsilon, out);
@@ -215,7 +234,8 @@ at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
   return needs_graph(g, u) ? SwiGlu::apply(g, u) : swiglu_forward(g, u);
 }
 
-at::Tensor split_heads(const at::Tensor& x, int64_t heads, int64_t repeat, const Rope::Angles& angles) {
+at::Tensor split_heads(const at::Tensor& x, int64_t heads, int64_t repeat,
+                       const Rope::Angles& angles) {
   if (needs_graph(x, {})) {
     const at::Tensor none = at::empty({0});  // the graph takes no undefined tensors
     return SplitHeads::apply(x, heads, repeat, angles.cos.defined() ? angles.cos : none,

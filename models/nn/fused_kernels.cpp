@@ -3,7 +3,8 @@
 #include <bit>
 #include <cmath>
 
-// Run-time choice of the instruction set; the loops below are written so that compilers vectorise them.
+// Run-time choice of the instruction set; the loops below are written so that compilers vectorise
+// them.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define DUET_CLONES __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
 #else
@@ -21,14 +22,16 @@ DUET_INLINE float load(const uint16_t* p, int64_t i) {
 DUET_INLINE void store(float* p, int64_t i, float value) { p[i] = value; }
 DUET_INLINE void store(uint16_t* p, int64_t i, float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
-  const uint32_t rounded = (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;  // to nearest, ties to even
+  const uint32_t rounded =
+      (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;  // to nearest, ties to even
   p[i] = static_cast<uint16_t>((bits & 0x7FFFFFFFU) > 0x7F800000U ? 0x7FC0U : rounded);
 }
 
 /// e^x for x <= 0 or moderate, relative error below 2e-7: x = n ln 2 + r, Taylor to r^6.
 DUET_INLINE float exponential(float x) {
   x = x < -87.0F ? -87.0F : (x > 88.0F ? 88.0F : x);
-  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding and taking it away rounds to an integer
+  constexpr float kRound =
+      12582912.0F;  // 1.5 * 2^23: adding and taking it away rounds to an integer
   const float n = (x * 1.44269504F + kRound) - kRound;
   const float r = (x - n * 0.693359375F) + n * 2.12194440e-4F;
   float p = 1.0F / 720.0F;
@@ -51,8 +54,8 @@ DUET_INLINE float total(const float* lanes) {
 }
 
 template <class X, class D, class Y>
-DUET_INLINE void norm_rows(const X* x, const D* delta, const float* weight, float epsilon, int64_t count, int64_t width,
-                           X* sum, Y* y, float* r) {
+DUET_INLINE void norm_rows(const X* x, const D* delta, const float* weight, float epsilon,
+                           int64_t count, int64_t width, X* sum, Y* y, float* r) {
   const int64_t whole = width - width % kLanes;
   for (int64_t n = 0; n < count; ++n, x += width, y += width) {
     const X* s = x;
@@ -74,23 +77,28 @@ DUET_INLINE void norm_rows(const X* x, const D* delta, const float* weight, floa
   }
 }
 
-// y_i = s_i r w_i, r = (mean(s^2) + eps)^(-1/2):  ds_j = r w_j dy_j - s_j r^3 / D sum_i(dy_i w_i s_i).
+// y_i = s_i r w_i, r = (mean(s^2) + eps)^(-1/2):  ds_j = r w_j dy_j - s_j r^3 / D sum_i(dy_i w_i
+// s_i).
 template <class X, class Y>
-DUET_INLINE void norm_rows_backward(const X* s, const float* weight, const float* r, const Y* dy, const X* dsum,
-                                    int64_t count, int64_t width, X* dx, float* dweight) {
+DUET_INLINE void norm_rows_backward(const X* s, const float* weight, const float* r, const Y* dy,
+                                    const X* dsum, int64_t count, int64_t width, X* dx,
+                                    float* dweight) {
   const int64_t whole = width - width % kLanes;
   for (int64_t n = 0; n < count; ++n, s += width, dy += width, dx += width) {
     float lanes[kLanes] = {};
     for (int64_t i = 0; i < whole; i += kLanes)
-      for (int64_t l = 0; l < kLanes; ++l) lanes[l] += load(dy, i + l) * weight[i + l] * load(s, i + l);
+      for (int64_t l = 0; l < kLanes; ++l)
+        lanes[l] += load(dy, i + l) * weight[i + l] * load(s, i + l);
     for (int64_t i = whole; i < width; ++i) lanes[0] += load(dy, i) * weight[i] * load(s, i);
-    const float scale = r[n], back = total(lanes) * scale * scale * scale / static_cast<float>(width);
+    const float scale = r[n],
+                back = total(lanes) * scale * scale * scale / static_cast<float>(width);
     if (dsum != nullptr) {
       for (int64_t i = 0; i < width; ++i)
         store(dx, i, load(dsum, i) + scale * weight[i] * load(dy, i) - load(s, i) * back);
       dsum += width;
     } else {
-      for (int64_t i = 0; i < width; ++i) store(dx, i, scale * weight[i] * load(dy, i) - load(s, i) * back);
+      for (int64_t i = 0; i < width; ++i)
+        store(dx, i, scale * weight[i] * load(dy, i) - load(s, i) * back);
     }
     for (int64_t i = 0; i < width; ++i) dweight[i] += load(dy, i) * load(s, i) * scale;
   }
@@ -105,7 +113,8 @@ DUET_INLINE void swiglu_rows(const T* gate, const T* up, int64_t count, T* y) {
 }
 
 template <class T>
-DUET_INLINE void swiglu_rows_backward(const T* gate, const T* up, const T* dy, int64_t count, T* dgate, T* dup) {
+DUET_INLINE void swiglu_rows_backward(const T* gate, const T* up, const T* dy, int64_t count,
+                                      T* dgate, T* dup) {
   for (int64_t i = 0; i < count; ++i) {
     const float g = load(gate, i), d = load(dy, i), s = sigmoid(g);
     store(dup, i, d * g * s);
@@ -144,37 +153,39 @@ uint16_t* b16_out(Rows rows) { return static_cast<uint16_t*>(rows.data); }
 
 // One function a dtype combination, so that each is cloned for each instruction set.
 using Half = uint16_t;
-#define DUET_NORM(name, X, D, Y)                                                                                    \
-  DUET_CLONES void name(const X* x, const D* delta, const float* weight, float epsilon, int64_t count, int64_t width, \
-                        X* sum, Y* y, float* r) {                                                                   \
-    norm_rows(x, delta, weight, epsilon, count, width, sum, y, r);                                                  \
+#define DUET_NORM(name, X, D, Y)                                                        \
+  DUET_CLONES void name(const X* x, const D* delta, const float* weight, float epsilon, \
+                        int64_t count, int64_t width, X* sum, Y* y, float* r) {         \
+    norm_rows(x, delta, weight, epsilon, count, width, sum, y, r);                      \
   }
 DUET_NORM(norm_fff, float, float, float)
 DUET_NORM(norm_ffh, float, float, Half)
 DUET_NORM(norm_fhf, float, Half, float)
 DUET_NORM(norm_fhh, float, Half, Half)
 #undef DUET_NORM
-#define DUET_NORM_BACKWARD(name, X, Y)                                                                              \
-  DUET_CLONES void name(const X* s, const float* weight, const float* r, const Y* dy, const X* dsum, int64_t count, \
-                        int64_t width, X* dx, float* dweight) {                                                     \
-    norm_rows_backward(s, weight, r, dy, dsum, count, width, dx, dweight);                                          \
+#define DUET_NORM_BACKWARD(name, X, Y)                                                        \
+  DUET_CLONES void name(const X* s, const float* weight, const float* r, const Y* dy,         \
+                        const X* dsum, int64_t count, int64_t width, X* dx, float* dweight) { \
+    norm_rows_backward(s, weight, r, dy, dsum, count, width, dx, dweight);                    \
   }
 DUET_NORM_BACKWARD(norm_backward_ff, float, float)
 DUET_NORM_BACKWARD(norm_backward_fh, float, Half)
 #undef DUET_NORM_BACKWARD
-#define DUET_BY_TYPE(suffix, T)                                                                               \
-  DUET_CLONES void swiglu_##suffix(const T* gate, const T* up, int64_t count, T* y) {                         \
-    swiglu_rows(gate, up, count, y);                                                                          \
-  }                                                                                                           \
-  DUET_CLONES void swiglu_backward_##suffix(const T* gate, const T* up, const T* dy, int64_t count, T* dgate, \
-                                            T* dup) {                                                         \
-    swiglu_rows_backward(gate, up, dy, count, dgate, dup);                                                    \
-  }                                                                                                           \
-  DUET_CLONES void rotate_##suffix(const T* x, const float* cos, const float* sin, int64_t d, T* y) {         \
-    rotate(x, cos, sin, d, y);                                                                                \
-  }                                                                                                           \
-  DUET_CLONES void unrotate_##suffix(const T* x, const float* cos, const float* sin, int64_t d, float* y) {   \
-    unrotate_add(x, cos, sin, d, y);                                                                          \
+#define DUET_BY_TYPE(suffix, T)                                                                 \
+  DUET_CLONES void swiglu_##suffix(const T* gate, const T* up, int64_t count, T* y) {           \
+    swiglu_rows(gate, up, count, y);                                                            \
+  }                                                                                             \
+  DUET_CLONES void swiglu_backward_##suffix(const T* gate, const T* up, const T* dy,            \
+                                            int64_t count, T* dgate, T* dup) {                  \
+    swiglu_rows_backward(gate, up, dy, count, dgate, dup);                                      \
+  }                                                                                             \
+  DUET_CLONES void rotate_##suffix(const T* x, const float* cos, const float* sin, int64_t d,   \
+                                   T* y) {                                                      \
+    rotate(x, cos, sin, d, y);                                                                  \
+  }                                                                                             \
+  DUET_CLONES void unrotate_##suffix(const T* x, const float* cos, const float* sin, int64_t d, \
+                                     float* y) {                                                \
+    unrotate_add(x, cos, sin, d, y);                                                            \
   }
 DUET_BY_TYPE(f, float)
 DUET_BY_TYPE(h, Half)
@@ -185,17 +196,19 @@ DUET_INLINE float dot(const W* weight, const float* x, int64_t width) {
   float a[kLanes] = {}, b[kLanes] = {};  // two chains hide the latency of the additions
   for (int64_t i = 0; i < whole; i += 2 * kLanes) {
     for (int64_t l = 0; l < kLanes; ++l) a[l] += static_cast<float>(weight[i + l]) * x[i + l];
-    for (int64_t l = 0; l < kLanes; ++l) b[l] += static_cast<float>(weight[i + kLanes + l]) * x[i + kLanes + l];
+    for (int64_t l = 0; l < kLanes; ++l)
+      b[l] += static_cast<float>(weight[i + kLanes + l]) * x[i + kLanes + l];
   }
   for (int64_t i = whole; i < width; ++i) a[0] += static_cast<float>(weight[i]) * x[i];
   return total(a) + total(b);
 }
-DUET_CLONES void multiply_f(const float* weight, const float* x, const float* bias, int64_t rows, int64_t width,
-                            float* y) {
-  for (int64_t r = 0; r < rows; ++r) y[r] = dot(weight + r * width, x, width) + (bias != nullptr ? bias[r] : 0.0F);
-}
-DUET_CLONES void multiply_q(const int8_t* weight, const float* scale, const float* x, const float* bias, int64_t rows,
+DUET_CLONES void multiply_f(const float* weight, const float* x, const float* bias, int64_t rows,
                             int64_t width, float* y) {
+  for (int64_t r = 0; r < rows; ++r)
+    y[r] = dot(weight + r * width, x, width) + (bias != nullptr ? bias[r] : 0.0F);
+}
+DUET_CLONES void multiply_q(const int8_t* weight, const float* scale, const float* x,
+                            const float* bias, int64_t rows, int64_t width, float* y) {
   for (int64_t r = 0; r < rows; ++r)
     y[r] = dot(weight + r * width, x, width) * scale[r] + (bias != nullptr ? bias[r] : 0.0F);
 }
@@ -205,8 +218,8 @@ DUET_CLONES void store_h(const float* x, int64_t d, Half* y) {
 
 }  // namespace
 
-void add_rms_norm(Rows x, Rows delta, const float* weight, double epsilon, int64_t count, int64_t width, Rows sum,
-                  Rows y, float* r) {
+void add_rms_norm(Rows x, Rows delta, const float* weight, double epsilon, int64_t count,
+                  int64_t width, Rows sum, Rows y, float* r) {
   const auto eps = static_cast<float>(epsilon);
   if (delta.is_bf16 && y.is_bf16)
     norm_fhh(f32(x), b16(delta), weight, eps, count, width, f32_out(sum), b16_out(y), r);
@@ -218,8 +231,8 @@ void add_rms_norm(Rows x, Rows delta, const float* weight, double epsilon, int64
     norm_fff(f32(x), f32(delta), weight, eps, count, width, f32_out(sum), f32_out(y), r);
 }
 
-void add_rms_norm_backward(Rows s, const float* weight, const float* r, Rows dy, Rows dsum, int64_t count,
-                           int64_t width, Rows dx, float* dweight) {
+void add_rms_norm_backward(Rows s, const float* weight, const float* r, Rows dy, Rows dsum,
+                           int64_t count, int64_t width, Rows dx, float* dweight) {
   if (dy.is_bf16)
     norm_backward_fh(f32(s), weight, r, b16(dy), f32(dsum), count, width, f32_out(dx), dweight);
   else
@@ -254,12 +267,13 @@ void unrotate_add_row(Rows x, const float* cos, const float* sin, int64_t d, flo
     unrotate_f(f32(x), cos, sin, d, y);
 }
 
-void multiply_row(const float* weight, const float* x, const float* bias, int64_t rows, int64_t width, float* y) {
+void multiply_row(const float* weight, const float* x, const float* bias, int64_t rows,
+                  int64_t width, float* y) {
   multiply_f(weight, x, bias, rows, width, y);
 }
 
-void multiply_row(const int8_t* weight, const float* scale, const float* x, const float* bias, int64_t rows,
-                  int64_t width, float* y) {
+void multiply_row(const int8_t* weight, const float* scale, const float* x, const float* bias,
+                  int64_t rows, int64_t width, float* y) {
   multiply_q(weight, scale, x, bias, rows, width, y);
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// The loops of fused.cpp, without LibTorch: rows of fp32 or bf16 (its bits in uint16_t). Built for AVX-512, AVX2 and
-// the baseline where the compiler can choose at run time.
+// The loops of fused.cpp, without LibTorch: rows of fp32 or bf16 (its bits in uint16_t). Built for
+// AVX-512, AVX2 and the baseline where the compiler can choose at run time.
 
 #include <cstdint>
 
@@ -14,11 +14,12 @@ struct Rows {
 
 /// sum = x + delta (delta.data may be null; then sum.data may be null too), y = sum * r * weight,
 /// r[n] = 1 / sqrt(mean(sum^2) + epsilon). x and sum are fp32 or bf16 alike.
-void add_rms_norm(Rows x, Rows delta, const float* weight, double epsilon, int64_t count, int64_t width, Rows sum,
-                  Rows y, float* r);
-/// dx (dtype of the stream) and dweight (fp32, added to) from dy and, unless null, dsum; s is the forward's sum.
-void add_rms_norm_backward(Rows s, const float* weight, const float* r, Rows dy, Rows dsum, int64_t count,
-                           int64_t width, Rows dx, float* dweight);
+void add_rms_norm(Rows x, Rows delta, const float* weight, double epsilon, int64_t count,
+                  int64_t width, Rows sum, Rows y, float* r);
+/// dx (dtype of the stream) and dweight (fp32, added to) from dy and, unless null, dsum; s is the
+/// forward's sum.
+void add_rms_norm_backward(Rows s, const float* weight, const float* r, Rows dy, Rows dsum,
+                           int64_t count, int64_t width, Rows dx, float* dweight);
 
 void swiglu(Rows gate, Rows up, int64_t count, Rows y);
 void swiglu_backward(Rows gate, Rows up, Rows dy, int64_t count, Rows dgate, Rows dup);
@@ -29,10 +30,12 @@ void rotate_row(Rows x, const float* cos, const float* sin, int64_t d, Rows y);
 void unrotate_add_row(Rows x, const float* cos, const float* sin, int64_t d, float* y);
 void store_row(const float* x, int64_t d, Rows y);
 
-/// y = weight x + bias (null: 0), weight [rows, width] row-major, for one x; the second form has weight[r] * scale[r].
-void multiply_row(const float* weight, const float* x, const float* bias, int64_t rows, int64_t width, float* y);
-void multiply_row(const int8_t* weight, const float* scale, const float* x, const float* bias, int64_t rows,
+/// y = weight x + bias (null: 0), weight [rows, width] row-major, for one x; the second form has
+/// weight[r] * scale[r].
+void multiply_row(const float* weight, const float* x, const float* bias, int64_t rows,
                   int64_t width, float* y);
+void multiply_row(const int8_t* weight, const float* scale, const float* x, const float* bias,
+                  int64_t rows, int64_t width, float* y);
 
 /// The row `index` rows of `width` values further on.
 inline Rows at_row(Rows rows, int64_t values) {

@@ -13,8 +13,11 @@ namespace {
 
 void require(bool good, const char* subject, const char* expected, int64_t found) {
   if (!good)
-    throw core::ConfigError(
-        {.subject = subject, .expected = expected, .found = std::to_string(found), .file = {}, .hint = {}});
+    throw core::ConfigError({.subject = subject,
+                             .expected = expected,
+                             .found = std::to_string(found),
+                             .file = {},
+                             .hint = {}});
 }
 
 const LlamaConfig& validated(const LlamaConfig& config) {
@@ -47,7 +50,8 @@ void LlamaConfig::validate() const {
   require(head_dim > 0 && head_dim % 2 == 0, "lm.head_dim", "> 0 and even", head_dim);
   require(intermediate > 0, "lm.intermediate", "> 0", intermediate);
   require(window >= 0, "lm.window", ">= 0", window);
-  require(sinks >= 0 && (sinks == 0 || sinks < window), "lm.sinks", ">= 0 and below lm.window", sinks);
+  require(sinks >= 0 && (sinks == 0 || sinks < window), "lm.sinks", ">= 0 and below lm.window",
+          sinks);
 }
 
 Llama::State Llama::State::clone() const {
@@ -85,16 +89,20 @@ Llama::Llama(const LlamaConfig& config, const WeightScope& weights)
       cache_(config.kv_heads, config.head_dim, config.window, config.sinks),
       norm_(rms_weight(config, weights.sub("norm"))) {
   layers_.reserve(static_cast<size_t>(config.layers));
-  for (int64_t i = 0; i < config.layers; ++i) layers_.push_back(make_layer(config, weights.sub("layers", i)));
+  for (int64_t i = 0; i < config.layers; ++i)
+    layers_.push_back(make_layer(config, weights.sub("layers", i)));
 }
 
 Llama::State Llama::initial_state(int64_t batch) const {
   State state;
-  for (const Layer& layer : layers_) state.caches.push_back(cache_.initial_state(batch, layer.k.weight().scalar_type()));
+  for (const Layer& layer : layers_)
+    state.caches.push_back(cache_.initial_state(batch, layer.k.weight().scalar_type()));
   return state;
 }
 
-void Llama::reset(State& state) const { state.position = 0; }  // slots past the position are never read
+void Llama::reset(State& state) const {
+  state.position = 0;
+}  // slots past the position are never read
 
 /// The norm that follows layer i: the next layer's first or the last.
 const at::Tensor& Llama::norm_after(size_t layer) const {
@@ -114,9 +122,11 @@ at::Tensor Llama::forward(const at::Tensor& input) const {
     const at::Tensor k = split_heads(layer.k.forward(h), c.kv_heads, group, angles);
     const at::Tensor v = split_heads(layer.v.forward(h), c.kv_heads, group, {});
     const at::Tensor mixed = attention(q, k, v, mask, /*is_causal=*/!limited);
-    const at::Tensor attended = layer.o.forward(mixed.transpose(1, 2).reshape({batch, time, c.heads * c.head_dim}));
+    const at::Tensor attended =
+        layer.o.forward(mixed.transpose(1, 2).reshape({batch, time, c.heads * c.head_dim}));
     std::tie(x, h) = add_rms_norm(x, attended, layer.post_norm, c.rms_eps);
-    std::tie(x, h) = add_rms_norm(x, mlp(layer.gate, layer.up, layer.down, h), norm_after(i), c.rms_eps);
+    std::tie(x, h) =
+        add_rms_norm(x, mlp(layer.gate, layer.up, layer.down, h), norm_after(i), c.rms_eps);
   }
   return h;
 }
@@ -136,13 +146,17 @@ at::Tensor Llama::step(const at::Tensor& input, State& state) const {
     const at::Tensor q = split_heads(layer.q.forward(h), c.heads, 1, angles);
     const at::Tensor k = split_heads(raw_k, c.kv_heads, 1, angles).select(2, 0);
     const at::Tensor v = layer.v.forward(h).view({batch, c.kv_heads, c.head_dim});
-    const KvCache::View past = cache_.append(state.position, raw_k.view({batch, c.kv_heads, c.head_dim}), k, v,
-                                             sink_angles, state.caches[i]);
-    // One query per head: the query heads of a kv head are rows of one small matrix, nothing is repeated.
-    const at::Tensor mixed = attention(q.view({batch, c.kv_heads, group, c.head_dim}), past.keys, past.values);
+    const KvCache::View past =
+        cache_.append(state.position, raw_k.view({batch, c.kv_heads, c.head_dim}), k, v,
+                      sink_angles, state.caches[i]);
+    // One query per head: the query heads of a kv head are rows of one small matrix, nothing is
+    // repeated.
+    const at::Tensor mixed =
+        attention(q.view({batch, c.kv_heads, group, c.head_dim}), past.keys, past.values);
     const at::Tensor attended = layer.o.forward(mixed.reshape({batch, 1, c.heads * c.head_dim}));
     std::tie(x, h) = add_rms_norm(x, attended, layer.post_norm, c.rms_eps);
-    std::tie(x, h) = add_rms_norm(x, mlp(layer.gate, layer.up, layer.down, h), norm_after(i), c.rms_eps);
+    std::tie(x, h) =
+        add_rms_norm(x, mlp(layer.gate, layer.up, layer.down, h), norm_after(i), c.rms_eps);
   }
   ++state.position;
   return h;

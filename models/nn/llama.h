@@ -1,9 +1,10 @@
 #pragma once
-// The decoder stack of the Llama family (Llama, TinyLlama, Qwen2): pre-norm layers of grouped-query attention with
-// rotary positions and a SwiGLU, one norm at the end. Embedding and heads belong to the caller.
-// Checkpoint names (transformers LlamaModel): layers.{i}.self_attn.{q,k,v,o}_proj.weight,
-// layers.{i}.mlp.{gate,up,down}_proj.weight, layers.{i}.{input,post_attention}_layernorm.weight, norm.weight;
-// with attention_bias also {q,k,v}_proj.bias (Qwen2). Unsupported: RoPE scaling, biases elsewhere, MoE.
+// The decoder stack of the Llama family (Llama, TinyLlama, Qwen2): pre-norm layers of grouped-query
+// attention with rotary positions and a SwiGLU, one norm at the end. Embedding and heads belong to
+// the caller. Checkpoint names (transformers LlamaModel):
+// layers.{i}.self_attn.{q,k,v,o}_proj.weight, layers.{i}.mlp.{gate,up,down}_proj.weight,
+// layers.{i}.{input,post_attention}_layernorm.weight, norm.weight; with attention_bias also
+// {q,k,v}_proj.bias (Qwen2). Unsupported: RoPE scaling, biases elsewhere, MoE.
 
 #include <ATen/core/Tensor.h>
 
@@ -32,9 +33,12 @@ struct LlamaConfig {
 };
 
 /// Latency 0.
-/// forward: x [B, T, hidden] from position 0 -> [B, T, hidden] after the last norm. With sinks = 0 attends within
-///          `window`; with sinks > 0 to the whole past, as in training. Safe for autograd and CPU autocast.
-/// step:    the same for the next position, x [B, 1, hidden]; equals forward on the concatenation (with sinks: for the
+/// forward: x [B, T, hidden] from position 0 -> [B, T, hidden] after the last norm. With sinks = 0
+/// attends within
+///          `window`; with sinks > 0 to the whole past, as in training. Safe for autograd and CPU
+///          autocast.
+/// step:    the same for the next position, x [B, 1, hidden]; equals forward on the concatenation
+/// (with sinks: for the
 ///          first `window` positions). Assumes InferenceMode or NoGradMode.
 /// Thread: const methods are safe on many threads as long as each has its own State.
 class Llama {

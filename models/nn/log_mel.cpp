@@ -10,7 +10,8 @@
 
 namespace duet::models::nn {
 at::Tensor symmetric_hann(int64_t size) {
-  // LibTorch's own, in fp32: its small values near the ends differ from exact ones, and the reference has them.
+  // LibTorch's own, in fp32: its small values near the ends differ from exact ones, and the
+  // reference has them.
   at::Tensor window = at::hann_window(size, /*periodic=*/false, at::kFloat);
   // Exact at both ends, so that the look-ahead is what the header says.
   window[0] = 0.0;
@@ -20,19 +21,24 @@ at::Tensor symmetric_hann(int64_t size) {
 
 void NemoLogMel::Config::validate() const {
   const auto fail = [](const char* subject, const std::string& expected, const std::string& found) {
-    throw core::ConfigError({.subject = subject, .expected = expected, .found = found, .file = {}, .hint = {}});
+    throw core::ConfigError(
+        {.subject = subject, .expected = expected, .found = found, .file = {}, .hint = {}});
   };
-  if (sample_rate_hz <= 0) fail("preprocessor.sample_rate", "a rate > 0", std::to_string(sample_rate_hz));
+  if (sample_rate_hz <= 0)
+    fail("preprocessor.sample_rate", "a rate > 0", std::to_string(sample_rate_hz));
   if (window_samples < 2 || window_samples % 2 != 0)
-    fail("preprocessor.window_size", "an even number of samples >= 2", std::to_string(window_samples));
+    fail("preprocessor.window_size", "an even number of samples >= 2",
+         std::to_string(window_samples));
   if (hop_samples < 1 || hop_samples > window_samples)
     fail("preprocessor.window_stride", "1 to window_size samples", std::to_string(hop_samples));
-  if (n_fft < window_samples) fail("preprocessor.n_fft", ">= window_size samples", std::to_string(n_fft));
+  if (n_fft < window_samples)
+    fail("preprocessor.n_fft", ">= window_size samples", std::to_string(n_fft));
   if (num_mels < 1) fail("preprocessor.features", ">= 1", std::to_string(num_mels));
   if (!(low_hz >= 0.0 && low_hz < high_hz && high_hz <= static_cast<double>(sample_rate_hz) / 2.0))
     fail("preprocessor.lowfreq, highfreq", "0 <= lowfreq < highfreq <= sample_rate / 2",
          std::to_string(low_hz) + ", " + std::to_string(high_hz));
-  if (!(log_guard > 0.0)) fail("preprocessor.log_zero_guard_value", "> 0", std::to_string(log_guard));
+  if (!(log_guard > 0.0))
+    fail("preprocessor.log_zero_guard_value", "> 0", std::to_string(log_guard));
 }
 
 NemoLogMel::State NemoLogMel::State::clone() const {
@@ -45,18 +51,21 @@ NemoLogMel::State NemoLogMel::State::clone() const {
   return copy;
 }
 
-int64_t NemoLogMel::State::num_bytes() const { return static_cast<int64_t>(previous.nbytes() + tail.nbytes()); }
+int64_t NemoLogMel::State::num_bytes() const {
+  return static_cast<int64_t>(previous.nbytes() + tail.nbytes());
+}
 
 NemoLogMel::NemoLogMel(const Config& config, const WeightScope& weights) : config_(config) {
   config_.validate();
   const WeightScope featurizer = weights.sub("featurizer");
   const bool is_hann = config_.window == "hann";
-  window_ = featurizer.buffer("window", {config_.window_samples},
-                              is_hann ? std::function<at::Tensor()>([&] { return symmetric_hann(config_.window_samples); })
-                                      : nullptr);
+  window_ = featurizer.buffer(
+      "window", {config_.window_samples},
+      is_hann ? std::function<at::Tensor()>([&] { return symmetric_hann(config_.window_samples); })
+              : nullptr);
   filterbank_ = featurizer.buffer("fb", {1, config_.num_mels, config_.n_fft / 2 + 1}, [&] {
-    return slaney_mel_filters(config_.sample_rate_hz, config_.n_fft, config_.num_mels, config_.high_hz, config_.low_hz,
-                              config_.has_area_norm)
+    return slaney_mel_filters(config_.sample_rate_hz, config_.n_fft, config_.num_mels,
+                              config_.high_hz, config_.low_hz, config_.has_area_norm)
         .unsqueeze(0);
   });
   window_ = window_.to(at::kFloat);
@@ -89,11 +98,14 @@ at::Tensor NemoLogMel::frames(const at::Tensor& samples, int64_t count) const {
   const at::Tensor segments =
       samples.narrow(1, 0, needed).unfold(1, config_.window_samples, config_.hop_samples) * window_;
   const at::Tensor parts = at::view_as_real(at::fft_rfft(segments, config_.n_fft));
-  // The reference takes the root and raises it again; kept, because it differs from re^2 + im^2 in the last bit.
+  // The reference takes the root and raises it again; kept, because it differs from re^2 + im^2 in
+  // the last bit.
   const at::Tensor magnitude = parts.pow(2).sum(-1).sqrt();
-  const at::Tensor power = config_.magnitude_power == 1.0 ? magnitude : magnitude.pow(config_.magnitude_power);
+  const at::Tensor power =
+      config_.magnitude_power == 1.0 ? magnitude : magnitude.pow(config_.magnitude_power);
   const at::Tensor mel = at::matmul(power, filterbank_[0].t());
-  return config_.is_guard_clamped ? mel.clamp_min(config_.log_guard).log() : (mel + config_.log_guard).log();
+  return config_.is_guard_clamped ? mel.clamp_min(config_.log_guard).log()
+                                  : (mel + config_.log_guard).log();
 }
 
 at::Tensor NemoLogMel::forward(const at::Tensor& pcm) const {
@@ -103,11 +115,13 @@ at::Tensor NemoLogMel::forward(const at::Tensor& pcm) const {
   return frames(at::constant_pad_nd(emphasised, {half, half}), pcm.size(1) / config_.hop_samples);
 }
 
-at::Tensor NemoLogMel::advance(const at::Tensor& emphasised, int64_t max_frames, State& state) const {
+at::Tensor NemoLogMel::advance(const at::Tensor& emphasised, int64_t max_frames,
+                               State& state) const {
   const at::Tensor joined = at::cat({state.tail.narrow(1, 0, state.num_tail), emphasised}, 1);
   const int64_t total = joined.size(1);
-  int64_t count =
-      total < config_.window_samples ? 0 : (total - config_.window_samples) / config_.hop_samples + 1;
+  int64_t count = total < config_.window_samples
+                      ? 0
+                      : (total - config_.window_samples) / config_.hop_samples + 1;
   count = std::min(count, max_frames);
   const at::Tensor out = frames(joined, count);
   const int64_t used = count * config_.hop_samples;
@@ -129,7 +143,8 @@ at::Tensor NemoLogMel::step(const at::Tensor& pcm, State& state) const {
 
 at::Tensor NemoLogMel::flush(State& state) const {
   const int64_t left = state.num_samples / config_.hop_samples - state.num_frames;
-  const at::Tensor zeros = at::zeros({state.previous.size(0), config_.window_samples}, window_.options());
+  const at::Tensor zeros =
+      at::zeros({state.previous.size(0), config_.window_samples}, window_.options());
   return advance(zeros, left, state);
 }
 

@@ -31,34 +31,42 @@ bool pack_row(const float* row, int64_t width, int8_t* packed, float& scale) {
 }  // namespace
 
 Matrix::Matrix(at::Tensor weight) : weight_(std::move(weight)) {
-  if (weight_.scalar_type() != at::kFloat || weight_.numel() < kWorthwhile || !weight_.is_contiguous()) return;
+  if (weight_.scalar_type() != at::kFloat || weight_.numel() < kWorthwhile ||
+      !weight_.is_contiguous())
+    return;
   const int64_t rows = weight_.size(0), width = weight_.size(1);
   const float* values = weight_.data_ptr<float>();
   std::vector<int8_t> probe(static_cast<size_t>(width));
   float scale = 0.0F;
-  if (!pack_row(values, width, probe.data(), scale)) return;  // before allocating: most matrices end here
+  if (!pack_row(values, width, probe.data(), scale))
+    return;  // before allocating: most matrices end here
   at::Tensor packed = at::empty({rows, width}, at::kChar), scales = at::empty({rows}, at::kFloat);
   for (int64_t r = 0; r < rows; ++r)
-    if (!pack_row(values + r * width, width, packed.data_ptr<int8_t>() + r * width, scales.data_ptr<float>()[r])) return;
+    if (!pack_row(values + r * width, width, packed.data_ptr<int8_t>() + r * width,
+                  scales.data_ptr<float>()[r]))
+      return;
   packed_ = packed;
   scales_ = scales;
 }
 
 at::Tensor Matrix::multiply(const at::Tensor& x, const at::Tensor& bias) const {
-  const bool is_row = x.numel() == weight_.size(1) && x.scalar_type() == at::kFloat && x.is_contiguous() &&
-                      weight_.scalar_type() == at::kFloat && weight_.is_contiguous();
-  const bool has_graph = at::GradMode::is_enabled() && (x.requires_grad() || weight_.requires_grad());
+  const bool is_row = x.numel() == weight_.size(1) && x.scalar_type() == at::kFloat &&
+                      x.is_contiguous() && weight_.scalar_type() == at::kFloat &&
+                      weight_.is_contiguous();
+  const bool has_graph =
+      at::GradMode::is_enabled() && (x.requires_grad() || weight_.requires_grad());
   if (!is_row || has_graph || product_dtype(x) != at::kFloat) return at::linear(x, weight_, bias);
   std::vector<int64_t> shape(x.sizes().begin(), x.sizes().end());
   shape.back() = weight_.size(0);
   at::Tensor y = at::empty(shape, x.options());
   const float* offset = bias.defined() ? bias.data_ptr<float>() : nullptr;
   if (packed_.defined() && !weight_.requires_grad())
-    kernels::multiply_row(packed_.data_ptr<int8_t>(), scales_.data_ptr<float>(), x.data_ptr<float>(), offset,
-                          weight_.size(0), weight_.size(1), y.data_ptr<float>());
-  else
-    kernels::multiply_row(weight_.data_ptr<float>(), x.data_ptr<float>(), offset, weight_.size(0), weight_.size(1),
+    kernels::multiply_row(packed_.data_ptr<int8_t>(), scales_.data_ptr<float>(),
+                          x.data_ptr<float>(), offset, weight_.size(0), weight_.size(1),
                           y.data_ptr<float>());
+  else
+    kernels::multiply_row(weight_.data_ptr<float>(), x.data_ptr<float>(), offset, weight_.size(0),
+                          weight_.size(1), y.data_ptr<float>());
   return y;
 }
 

@@ -1,7 +1,8 @@
 #pragma once
-// A weight matrix as the steps of a stream use it: one row at a time, so that reading the weights is all the cost. When
-// its values are 8-bit integers times a scale a row, as in our model files, that form is kept beside fp32 and one-row
-// products read a quarter of the bytes, with the same result up to the order of sums. Everything else is at::linear.
+// A weight matrix as the steps of a stream use it: one row at a time, so that reading the weights
+// is all the cost. When its values are 8-bit integers times a scale a row, as in our model files,
+// that form is kept beside fp32 and one-row products read a quarter of the bytes, with the same
+// result up to the order of sums. Everything else is at::linear.
 
 #include <ATen/core/Tensor.h>
 
@@ -10,11 +11,13 @@ namespace duet::models::nn {
 class Matrix {
  public:
   Matrix() = default;
-  /// weight [out, in]. Shares the tensor; the 8-bit form is made only when it is exact (to 1e-6 of the row's largest).
+  /// weight [out, in]. Shares the tensor; the 8-bit form is made only when it is exact (to 1e-6 of
+  /// the row's largest).
   explicit Matrix(at::Tensor weight);
 
-  /// x [..., in] -> x weight^T + bias [..., out]; bias may be undefined. Safe for autograd and autocast: only fp32 rows
-  /// without a graph take the short way, and the 8-bit form is not used while the weight is being trained.
+  /// x [..., in] -> x weight^T + bias [..., out]; bias may be undefined. Safe for autograd and
+  /// autocast: only fp32 rows without a graph take the short way, and the 8-bit form is not used
+  /// while the weight is being trained.
   at::Tensor multiply(const at::Tensor& x, const at::Tensor& bias = {}) const;
 
   const at::Tensor& weight() const { return weight_; }

@@ -11,7 +11,8 @@
 namespace duet::models::nn {
 namespace {
 
-/// Queries of `forward` handled at once: bounds the memory of the scores at [B, H, 256, 256 + left].
+/// Queries of `forward` handled at once: bounds the memory of the scores at [B, H, 256, 256 +
+/// left].
 constexpr int64_t kBlockFrames = 256;
 
 }  // namespace
@@ -19,8 +20,8 @@ constexpr int64_t kBlockFrames = 256;
 at::Tensor relative_positions(const ChunkContext& context, int64_t width) {
   const at::Tensor distance =
       at::arange(-(context.chunk - 1), context.left + context.chunk, at::kFloat).unsqueeze(1);
-  const at::Tensor rate =
-      at::exp(at::arange(0, width, 2, at::kFloat) * (-std::log(10000.0) / static_cast<double>(width)));
+  const at::Tensor rate = at::exp(at::arange(0, width, 2, at::kFloat) *
+                                  (-std::log(10000.0) / static_cast<double>(width)));
   const at::Tensor angle = distance * rate;
   return at::stack({at::sin(angle), at::cos(angle)}, 2).reshape({distance.size(0), width});
 }
@@ -28,13 +29,17 @@ at::Tensor relative_positions(const ChunkContext& context, int64_t width) {
 at::Tensor relative_index(const ChunkContext& context, int64_t num_queries, int64_t num_keys) {
   const at::Tensor query = at::arange(num_keys - num_queries, num_keys, at::kLong).unsqueeze(1);
   const at::Tensor distance = query - at::arange(num_keys, at::kLong).unsqueeze(0);
-  return distance.clamp(-(context.chunk - 1), context.left + context.chunk - 1) + (context.chunk - 1);
+  return distance.clamp(-(context.chunk - 1), context.left + context.chunk - 1) +
+         (context.chunk - 1);
 }
 
 at::Tensor chunk_mask(const ChunkContext& context, int64_t num_queries, int64_t num_keys) {
-  const auto chunk_of = [&](const at::Tensor& frame) { return at::div(frame, context.chunk, "floor"); };
-  const at::Tensor behind = chunk_of(at::arange(num_keys - num_queries, num_keys, at::kLong)).unsqueeze(1) -
-                            chunk_of(at::arange(num_keys, at::kLong)).unsqueeze(0);
+  const auto chunk_of = [&](const at::Tensor& frame) {
+    return at::div(frame, context.chunk, "floor");
+  };
+  const at::Tensor behind =
+      chunk_of(at::arange(num_keys - num_queries, num_keys, at::kLong)).unsqueeze(1) -
+      chunk_of(at::arange(num_keys, at::kLong)).unsqueeze(0);
   return at::logical_and(behind >= 0, behind <= context.left / context.chunk);
 }
 
@@ -52,8 +57,8 @@ int64_t RelativeAttention::State::num_bytes() const {
   return static_cast<int64_t>(keys.nbytes() + values.nbytes() + distances.nbytes());
 }
 
-RelativeAttention::RelativeAttention(const Config& config, const WeightScope& weights, const at::Tensor& pos_bias_u,
-                                     const at::Tensor& pos_bias_v)
+RelativeAttention::RelativeAttention(const Config& config, const WeightScope& weights,
+                                     const at::Tensor& pos_bias_u, const at::Tensor& pos_bias_v)
     : config_(config),
       head_width_(config.width / config.num_heads),
       query_(config.width, config.width, weights.sub("linear_q"), config.has_bias),
@@ -65,8 +70,10 @@ RelativeAttention::RelativeAttention(const Config& config, const WeightScope& we
       bias_v_(pos_bias_v) {
   DUET_CHECK(config.width % config.num_heads == 0);
   DUET_CHECK(config.context.left % config.context.chunk == 0);
-  if (!bias_u_.defined()) bias_u_ = weights.parameter("pos_bias_u", {config.num_heads, head_width_}, Init::zeros());
-  if (!bias_v_.defined()) bias_v_ = weights.parameter("pos_bias_v", {config.num_heads, head_width_}, Init::zeros());
+  if (!bias_u_.defined())
+    bias_u_ = weights.parameter("pos_bias_u", {config.num_heads, head_width_}, Init::zeros());
+  if (!bias_v_.defined())
+    bias_v_ = weights.parameter("pos_bias_v", {config.num_heads, head_width_}, Init::zeros());
 }
 
 /// [B, T, D] -> [B, H, T, d].
@@ -76,11 +83,16 @@ at::Tensor RelativeAttention::heads(const at::Tensor& x) const {
 
 /// [H, R, d].
 at::Tensor RelativeAttention::distances() const {
-  const at::Tensor table = relative_positions(config_.context, config_.width).to(position_.options());
-  return at::linear(table, position_).view({-1, config_.num_heads, head_width_}).transpose(0, 1).contiguous();
+  const at::Tensor table =
+      relative_positions(config_.context, config_.width).to(position_.options());
+  return at::linear(table, position_)
+      .view({-1, config_.num_heads, head_width_})
+      .transpose(0, 1)
+      .contiguous();
 }
 
-/// q [B, H, Tq, d], k and v [B, H, Tk, d] -> [B, Tq, D]; the keys end with the queries and start at a chunk border.
+/// q [B, H, Tq, d], k and v [B, H, Tk, d] -> [B, Tq, D]; the keys end with the queries and start at
+/// a chunk border.
 at::Tensor RelativeAttention::attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                      const at::Tensor& positions) const {
   const int64_t num_queries = q.size(2), num_keys = k.size(2);
@@ -88,10 +100,11 @@ at::Tensor RelativeAttention::attend(const at::Tensor& q, const at::Tensor& k, c
   const at::Tensor by_distance = at::matmul(q + bias_v_.unsqueeze(1), positions.transpose(1, 2));
   const at::Tensor index = relative_index(config_.context, num_queries, num_keys)
                                .expand({q.size(0), config_.num_heads, num_queries, num_keys});
-  at::Tensor scores = (content + by_distance.gather(3, index)) / std::sqrt(static_cast<double>(head_width_));
+  at::Tensor scores =
+      (content + by_distance.gather(3, index)) / std::sqrt(static_cast<double>(head_width_));
   // One chunk whose past is what the cache holds sees everything.
-  const bool is_one_chunk =
-      num_queries <= config_.context.chunk && num_keys <= config_.context.left + config_.context.chunk;
+  const bool is_one_chunk = num_queries <= config_.context.chunk &&
+                            num_keys <= config_.context.left + config_.context.chunk;
   if (!is_one_chunk)
     scores = scores.masked_fill(chunk_mask(config_.context, num_queries, num_keys).logical_not(),
                                 -std::numeric_limits<float>::infinity());
@@ -100,7 +113,8 @@ at::Tensor RelativeAttention::attend(const at::Tensor& q, const at::Tensor& k, c
 }
 
 at::Tensor RelativeAttention::forward(const at::Tensor& x) const {
-  const at::Tensor q = heads(query_.forward(x)), k = heads(key_.forward(x)), v = heads(value_.forward(x));
+  const at::Tensor q = heads(query_.forward(x)), k = heads(key_.forward(x)),
+                   v = heads(value_.forward(x));
   const at::Tensor positions = distances();
   const int64_t total = x.size(1), chunk = config_.context.chunk;
   const int64_t block = (kBlockFrames + chunk - 1) / chunk * chunk;

@@ -1,7 +1,8 @@
 #pragma once
-// Rotary positions, HF "rotate half": theta_j = p * base^(-2j/d), x' = x cos + [-x2, x1] sin, halves and not
-// interleaved pairs (Su et al. 2021; transformers LlamaRotaryEmbedding). Angles are reduced in double, so that position
-// 135,000 (hour 3) is as exact as position 0; only the sines and cosines are fp32.
+// Rotary positions, HF "rotate half": theta_j = p * base^(-2j/d), x' = x cos + [-x2, x1] sin,
+// halves and not interleaved pairs (Su et al. 2021; transformers LlamaRotaryEmbedding). Angles are
+// reduced in double, so that position 135,000 (hour 3) is as exact as position 0; only the sines
+// and cosines are fp32.
 
 #include <ATen/core/Tensor.h>
 

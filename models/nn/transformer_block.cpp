@@ -12,11 +12,14 @@ namespace {
 
 constexpr double kRotaryTheta = 10000.0;
 
-// Angles in double: at hour three (frame 135,000) a float position would already be a hundredth of a radian off.
+// Angles in double: at hour three (frame 135,000) a float position would already be a hundredth of
+// a radian off.
 at::Tensor rotate(const at::Tensor& x, int64_t first_position) {
   const int64_t frames = x.size(2), half = x.size(3) / 2;
-  const at::Tensor position = at::arange(first_position, first_position + frames, at::kDouble).unsqueeze(1);
-  const at::Tensor frequency = at::exp(at::arange(half, at::kDouble) * (-std::log(kRotaryTheta) / static_cast<double>(half)));
+  const at::Tensor position =
+      at::arange(first_position, first_position + frames, at::kDouble).unsqueeze(1);
+  const at::Tensor frequency = at::exp(at::arange(half, at::kDouble) *
+                                       (-std::log(kRotaryTheta) / static_cast<double>(half)));
   const at::Tensor angle = position * frequency;  // [T, half]
   const at::Tensor cosine = angle.cos().to(x.scalar_type()), sine = angle.sin().to(x.scalar_type());
   const at::Tensor a = x.narrow(3, 0, half), b = x.narrow(3, half, half);
@@ -64,7 +67,8 @@ void TransformerBlock::reset(State& state) const {
   state.frames = 0;
 }
 
-TransformerBlock::Heads TransformerBlock::project(const at::Tensor& x, int64_t first_position) const {
+TransformerBlock::Heads TransformerBlock::project(const at::Tensor& x,
+                                                  int64_t first_position) const {
   const int64_t batch = x.size(0), frames = x.size(1);
   const at::Tensor qkv = qkv_.forward(attn_norm_.forward(x))
                              .view({batch, frames, 3, config_.heads, config_.width / config_.heads})
@@ -82,21 +86,28 @@ at::Tensor TransformerBlock::finish(const at::Tensor& x, const at::Tensor& conte
   return y + fc2_.forward(at::gelu(fc1_.forward(mlp_norm_.forward(y))));
 }
 
-// Long inputs: queries in blocks of `left` frames, each against its own and the previous block, so that the cost grows
-// with T and not with T^2. The first block's "previous" keys are padding and masked out.
+// Long inputs: queries in blocks of `left` frames, each against its own and the previous block, so
+// that the cost grows with T and not with T^2. The first block's "previous" keys are padding and
+// masked out.
 at::Tensor TransformerBlock::attend_local(const Heads& heads, int64_t frames) const {
-  const int64_t block = config_.left, blocks = (frames + block - 1) / block, padded = blocks * block;
+  const int64_t block = config_.left, blocks = (frames + block - 1) / block,
+                padded = blocks * block;
   const int64_t batch = heads.q.size(0), count = config_.heads, depth = heads.q.size(3);
-  const auto pad_right = [&](const at::Tensor& x) { return at::constant_pad_nd(x, {0, 0, 0, padded - frames}); };
+  const auto pad_right = [&](const at::Tensor& x) {
+    return at::constant_pad_nd(x, {0, 0, 0, padded - frames});
+  };
   const at::Tensor q = pad_right(heads.q).reshape({batch, count * blocks, block, depth});
   const auto windows = [&](const at::Tensor& x) {  // [B, H * blocks, 2 * block, d]
     const at::Tensor wide = at::constant_pad_nd(x, {0, 0, block, padded - frames});
-    return wide.unfold(2, 2 * block, block).transpose(3, 4).reshape({batch, count * blocks, 2 * block, depth});
+    return wide.unfold(2, 2 * block, block)
+        .transpose(3, 4)
+        .reshape({batch, count * blocks, 2 * block, depth});
   };
   const at::Tensor chunk_of_key = at::arange(2 * block).div(config_.chunk, "floor");
   const at::Tensor chunk_of_query = chunk_of_key.narrow(0, block, block);
   const at::Tensor distance = chunk_of_query.unsqueeze(1) - chunk_of_key.unsqueeze(0);
-  const at::Tensor inner = distance.ge(0).logical_and(distance.le(config_.left / config_.chunk));  // [block, 2 block]
+  const at::Tensor inner =
+      distance.ge(0).logical_and(distance.le(config_.left / config_.chunk));  // [block, 2 block]
   at::Tensor mask = inner.unsqueeze(0).repeat({blocks, 1, 1});
   mask.select(0, 0).narrow(1, 0, block).zero_();
   mask = mask.repeat({count, 1, 1}).unsqueeze(0);  // [1, H * blocks, block, 2 block]
@@ -110,7 +121,8 @@ at::Tensor TransformerBlock::forward(const at::Tensor& x) const {
   DUET_CHECK(frames % config_.chunk == 0);
   const Heads heads = project(x, 0);
   if (frames > 2 * config_.left) return finish(x, attend_local(heads, frames));
-  return finish(x, attention(heads.q, heads.k, heads.v, chunk_mask(frames, config_.chunk, config_.left)));
+  return finish(
+      x, attention(heads.q, heads.k, heads.v, chunk_mask(frames, config_.chunk, config_.left)));
 }
 
 at::Tensor TransformerBlock::step(const at::Tensor& x, State& state) const {
@@ -122,7 +134,8 @@ at::Tensor TransformerBlock::step(const at::Tensor& x, State& state) const {
   state.values.narrow(2, slot, config_.chunk).copy_(heads.v);
   state.frames += config_.chunk;
   const int64_t filled = std::min(state.frames, capacity);
-  return finish(x, attention(heads.q, state.keys.narrow(2, 0, filled), state.values.narrow(2, 0, filled)));
+  return finish(
+      x, attention(heads.q, state.keys.narrow(2, 0, filled), state.values.narrow(2, 0, filled)));
 }
 
 int64_t TransformerBlock::macs_per_frame() const {

@@ -1,5 +1,6 @@
 #pragma once
-// Pre-norm transformer block (LayerNorm, GELU) with a bounded past, for the layers of the Whisper-style encoder.
+// Pre-norm transformer block (LayerNorm, GELU) with a bounded past, for the layers of the
+// Whisper-style encoder.
 
 #include <ATen/core/Tensor.h>
 
@@ -9,19 +10,20 @@
 
 namespace duet::models::nn {
 
-/// x + MHSA(LN(x)); x + FC2(gelu(FC1(LN(x)))). Attention is chunk-causal: time is cut into chunks of `chunk` frames; a
-/// frame sees its whole chunk and the `left` frames before the chunk. chunk = 1 is causal attention over left + 1 frames.
-/// forward: x [B, T, D], T a multiple of chunk, -> [B, T, D].
-/// step:    x [B, chunk, D] -> [B, chunk, D]; equals forward on the concatenation (keys in a ring, order is irrelevant).
-/// Names: attn_norm, qkv [3D, D], out, mlp_norm, fc1, fc2. Thread: const methods are safe with one State each.
+/// x + MHSA(LN(x)); x + FC2(gelu(FC1(LN(x)))). Attention is chunk-causal: time is cut into chunks
+/// of `chunk` frames; a frame sees its whole chunk and the `left` frames before the chunk. chunk =
+/// 1 is causal attention over left + 1 frames. forward: x [B, T, D], T a multiple of chunk, -> [B,
+/// T, D]. step:    x [B, chunk, D] -> [B, chunk, D]; equals forward on the concatenation (keys in a
+/// ring, order is irrelevant). Names: attn_norm, qkv [3D, D], out, mlp_norm, fc1, fc2. Thread:
+/// const methods are safe with one State each.
 class TransformerBlock {
  public:
   struct Config {
     int64_t width = 384;
     int64_t heads = 6;
     int64_t chunk = 4;
-    int64_t left = 192;          ///< A multiple of chunk.
-    bool has_rotary = false;     ///< Rotary positions (rotate-half, theta 10000) on queries and keys.
+    int64_t left = 192;       ///< A multiple of chunk.
+    bool has_rotary = false;  ///< Rotary positions (rotate-half, theta 10000) on queries and keys.
     int64_t mlp_ratio = 4;
   };
   struct State : core::MoveOnly {

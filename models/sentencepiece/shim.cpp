@@ -1,6 +1,7 @@
-// A C interface to SentencePiece in a shared object of its own. Debian's libsentencepiece exports the protobuf-lite it
-// carries; loaded beside Debian's LibTorch, which brings libprotobuf, the two mix and the process dies before main.
-// models/sentencepiece_library.cpp opens this object with RTLD_LOCAL | RTLD_DEEPBIND, so that each keeps its own.
+// A C interface to SentencePiece in a shared object of its own. Debian's libsentencepiece exports
+// the protobuf-lite it carries; loaded beside Debian's LibTorch, which brings libprotobuf, the two
+// mix and the process dies before main. models/sentencepiece_library.cpp opens this object with
+// RTLD_LOCAL | RTLD_DEEPBIND, so that each keeps its own.
 #include <sentencepiece_processor.h>
 
 #include <algorithm>
@@ -32,10 +33,13 @@ DUET_SP_EXPORT void* duet_sp_load(const char* data, size_t size, char* error, si
 
 DUET_SP_EXPORT void duet_sp_free(void* handle) { delete static_cast<Processor*>(handle); }
 
-DUET_SP_EXPORT int duet_sp_size(void* handle) { return static_cast<Processor*>(handle)->GetPieceSize(); }
+DUET_SP_EXPORT int duet_sp_size(void* handle) {
+  return static_cast<Processor*>(handle)->GetPieceSize();
+}
 
 /// Ids of a UTF-8 text; the pointer stays valid until the thread's next call.
-DUET_SP_EXPORT const int* duet_sp_encode(void* handle, const char* text, size_t size, size_t* count) {
+DUET_SP_EXPORT const int* duet_sp_encode(void* handle, const char* text, size_t size,
+                                         size_t* count) {
   id_buffer.clear();
   if (!static_cast<Processor*>(handle)->Encode({text, size}, &id_buffer).ok()) id_buffer.clear();
   *count = id_buffer.size();
@@ -47,7 +51,9 @@ DUET_SP_EXPORT const char* duet_sp_piece(void* handle, int id) {
   return text_buffer.c_str();
 }
 
-DUET_SP_EXPORT int duet_sp_id(void* handle, const char* piece) { return static_cast<Processor*>(handle)->PieceToId(piece); }
+DUET_SP_EXPORT int duet_sp_id(void* handle, const char* piece) {
+  return static_cast<Processor*>(handle)->PieceToId(piece);
+}
 
 /// 0 normal, 1 unknown, 2 control, 3 byte, 4 unused.
 DUET_SP_EXPORT int duet_sp_kind(void* handle, int id) {

@@ -15,9 +15,10 @@ namespace {
 constexpr size_t kBlock = 512;
 constexpr uint64_t kMaxInflated = uint64_t{64} << 30;
 
-[[noreturn]] void fail(const std::string& file, const std::string& subject, const std::string& expected,
-                       const std::string& found) {
-  throw core::LoadError({.subject = subject, .expected = expected, .found = found, .file = file, .hint = {}});
+[[noreturn]] void fail(const std::string& file, const std::string& subject,
+                       const std::string& expected, const std::string& found) {
+  throw core::LoadError(
+      {.subject = subject, .expected = expected, .found = found, .file = file, .hint = {}});
 }
 
 std::shared_ptr<std::string> inflate_gzip(std::string_view bytes, const std::string& file) {
@@ -53,19 +54,24 @@ std::shared_ptr<std::string> inflate_gzip(std::string_view bytes, const std::str
 uint64_t tar_number(std::string_view field, const std::string& file, const std::string& name) {
   uint64_t value = 0;
   if (static_cast<unsigned char>(field[0]) & 0x80U) {
-    if (static_cast<unsigned char>(field[0]) != 0x80U) fail(file, "tar member " + name, "a size >= 0", "a negative one");
-    for (const char c : field.substr(field.size() - 8)) value = value << 8 | static_cast<unsigned char>(c);
+    if (static_cast<unsigned char>(field[0]) != 0x80U)
+      fail(file, "tar member " + name, "a size >= 0", "a negative one");
+    for (const char c : field.substr(field.size() - 8))
+      value = value << 8 | static_cast<unsigned char>(c);
     return value;
   }
   for (const char c : field) {
     if (c == ' ' || c == '\0') continue;
-    if (c < '0' || c > '7') fail(file, "tar member " + name, "an octal number", "\"" + std::string(field) + "\"");
+    if (c < '0' || c > '7')
+      fail(file, "tar member " + name, "an octal number", "\"" + std::string(field) + "\"");
     value = value << 3 | static_cast<uint64_t>(c - '0');
   }
   return value;
 }
 
-std::string tar_text(std::string_view field) { return std::string(field.substr(0, field.find('\0'))); }
+std::string tar_text(std::string_view field) {
+  return std::string(field.substr(0, field.find('\0')));
+}
 
 bool is_tar_header(std::string_view block) {
   uint64_t sum = 0, stored = 0;
@@ -83,7 +89,8 @@ std::string pax_path(std::string_view records) {
     const size_t space = records.find(' ');
     size_t length = 0;
     for (size_t i = 0; i < std::min(space, records.size()); ++i)
-      if (records[i] >= '0' && records[i] <= '9' && length < 1U << 30) length = 10 * length + static_cast<size_t>(records[i] - '0');
+      if (records[i] >= '0' && records[i] <= '9' && length < 1U << 30)
+        length = 10 * length + static_cast<size_t>(records[i] - '0');
     if (space == std::string_view::npos || length <= space + 1 || length > records.size()) break;
     const std::string_view entry = records.substr(space + 1, length - space - 2);
     if (entry.starts_with("path=")) path = std::string(entry.substr(5));
@@ -127,9 +134,11 @@ Archive read_tar(const std::string& path) {
       break;
     }
     if (!is_tar_header(header))
-      fail(path, "tar archive", "a header with its checksum", "other bytes at offset " + std::to_string(at));
+      fail(path, "tar archive", "a header with its checksum",
+           "other bytes at offset " + std::to_string(at));
     std::string name = tar_text(header.substr(0, 100));
-    const std::string prefix = header.substr(257, 5) == "ustar" ? tar_text(header.substr(345, 155)) : "";
+    const std::string prefix =
+        header.substr(257, 5) == "ustar" ? tar_text(header.substr(345, 155)) : "";
     if (!prefix.empty()) name = prefix + "/" + name;
     const uint64_t size = tar_number(header.substr(124, 12), path, name);
     const char type = header[156];
@@ -139,16 +148,21 @@ Archive read_tar(const std::string& path) {
            std::to_string(bytes.size() - at) + " before the end (truncated?)");
     const std::string_view data = bytes.substr(at, size);
     at = std::min(bytes.size(), at + (size + kBlock - 1) / kBlock * kBlock);
-    if (type == 'L') long_name = tar_text(data);
-    else if (type == 'x') long_name = pax_path(data);
+    if (type == 'L')
+      long_name = tar_text(data);
+    else if (type == 'x')
+      long_name = pax_path(data);
     if (type == 'L' || type == 'x' || type == 'g') continue;
     if (!long_name.empty()) name = std::exchange(long_name, {});
     while (name.starts_with("./")) name.erase(0, 2);
-    if (type == '0' || type == '\0' || type == '7') out.members[name] = data;
-    else if (type != '5') fail(path, "tar member " + name, "a file or folder", std::string("type ") + type);
+    if (type == '0' || type == '\0' || type == '7')
+      out.members[name] = data;
+    else if (type != '5')
+      fail(path, "tar member " + name, "a file or folder", std::string("type ") + type);
   }
   if (out.members.empty()) fail(path, "tar archive", "members", "none");
-  if (!has_end && at < bytes.size()) fail(path, "tar archive", "an end mark", "a cut header (truncated?)");
+  if (!has_end && at < bytes.size())
+    fail(path, "tar archive", "an end mark", "a cut header (truncated?)");
   return out;
 }
 
@@ -159,8 +173,10 @@ struct ZipEntry {
   uint64_t size = 0, header_offset = 0;
 };
 
-// The ZIP64 extra field holds, in this order, those of the values that are all ones in the record itself.
-void apply_zip64(std::string_view extra, uint64_t& size, uint64_t& packed, uint64_t& offset, const std::string& file) {
+// The ZIP64 extra field holds, in this order, those of the values that are all ones in the record
+// itself.
+void apply_zip64(std::string_view extra, uint64_t& size, uint64_t& packed, uint64_t& offset,
+                 const std::string& file) {
   ByteReader reader(extra, file);
   while (reader.remaining() >= 4) {
     const uint16_t id = reader.u16("zip extra field");
@@ -174,7 +190,8 @@ void apply_zip64(std::string_view extra, uint64_t& size, uint64_t& packed, uint6
 }
 
 ZipEntry read_zip_entry(ByteReader& reader, const std::string& file) {
-  if (reader.u32("zip directory") != 0x02014b50) reader.fail("zip directory", "an entry", "another signature");
+  if (reader.u32("zip directory") != 0x02014b50)
+    reader.fail("zip directory", "an entry", "another signature");
   reader.take(4, "zip directory");
   const uint16_t flags = reader.u16("zip directory"), method = reader.u16("zip directory");
   reader.take(8, "zip directory");
@@ -189,7 +206,8 @@ ZipEntry read_zip_entry(ByteReader& reader, const std::string& file) {
   reader.take(comment_size, "zip comment");
   if ((flags & 1U) != 0) fail(file, "zip member " + entry.name, "plain data", "encrypted data");
   if (method != 0 || packed != size)
-    fail(file, "zip member " + entry.name, "stored data", "compression method " + std::to_string(method));
+    fail(file, "zip member " + entry.name, "stored data",
+         "compression method " + std::to_string(method));
   entry.size = size;
   entry.header_offset = offset;
   return entry;
@@ -197,21 +215,26 @@ ZipEntry read_zip_entry(ByteReader& reader, const std::string& file) {
 
 }  // namespace
 
-Archive read_zip(std::string_view bytes, std::shared_ptr<const void> owner, const std::string& file) {
+Archive read_zip(std::string_view bytes, std::shared_ptr<const void> owner,
+                 const std::string& file) {
   // The end record: 22 bytes, then a comment of up to 65535.
   const size_t lowest = bytes.size() > 22 + 65535 ? bytes.size() - 22 - 65535 : 0;
-  const size_t end = bytes.size() < 22 ? std::string_view::npos : bytes.rfind("PK\x05\x06", bytes.size() - 22);
+  const size_t end =
+      bytes.size() < 22 ? std::string_view::npos : bytes.rfind("PK\x05\x06", bytes.size() - 22);
   if (end == std::string_view::npos || end < lowest)
-    fail(file, "torch.save archive", "a zip file", "no zip directory (truncated, or older than PyTorch 1.6)");
+    fail(file, "torch.save archive", "a zip file",
+         "no zip directory (truncated, or older than PyTorch 1.6)");
   ByteReader reader(bytes, file);
   reader.seek(end + 10, "zip end record");
   uint64_t count = reader.u16("zip end record");
   reader.take(4, "zip end record");
   uint64_t directory = reader.u32("zip end record");
-  if ((count == 0xffff || directory == 0xffffffffU) && end >= 20 && bytes.substr(end - 20, 4) == "PK\x06\x07") {
+  if ((count == 0xffff || directory == 0xffffffffU) && end >= 20 &&
+      bytes.substr(end - 20, 4) == "PK\x06\x07") {
     reader.seek(end - 12, "ZIP64 locator");
     reader.seek(reader.u64("ZIP64 locator"), "ZIP64 end record");
-    if (reader.u32("ZIP64 end record") != 0x06064b50) reader.fail("ZIP64 end record", "its signature", "another");
+    if (reader.u32("ZIP64 end record") != 0x06064b50)
+      reader.fail("ZIP64 end record", "its signature", "another");
     reader.take(28, "ZIP64 end record");
     count = reader.u64("ZIP64 end record");
     reader.take(8, "ZIP64 end record");
@@ -223,7 +246,8 @@ Archive read_zip(std::string_view bytes, std::shared_ptr<const void> owner, cons
     const ZipEntry entry = read_zip_entry(reader, file);
     ByteReader local(bytes, file);
     local.seek(entry.header_offset, "zip member");
-    if (local.u32("zip member") != 0x04034b50) local.fail("zip member " + entry.name, "its header", "another signature");
+    if (local.u32("zip member") != 0x04034b50)
+      local.fail("zip member " + entry.name, "its header", "another signature");
     local.take(22, "zip member");
     const uint16_t name_size = local.u16("zip member"), extra_size = local.u16("zip member");
     local.take(uint64_t{name_size} + extra_size, "zip member");

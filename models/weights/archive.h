@@ -1,7 +1,7 @@
 #pragma once
-// Members of tar archives (plain or gzip) and of uncompressed zip archives, without unpacking them. Sources: POSIX
-// pax/ustar with GNU long names; PKWARE APPNOTE 6.3 with ZIP64. Not supported: sparse tar members, split, encrypted or
-// compressed zip members (torch.save writes none).
+// Members of tar archives (plain or gzip) and of uncompressed zip archives, without unpacking them.
+// Sources: POSIX pax/ustar with GNU long names; PKWARE APPNOTE 6.3 with ZIP64. Not supported:
+// sparse tar members, split, encrypted or compressed zip members (torch.save writes none).
 
 #include <map>
 #include <memory>
@@ -20,11 +20,13 @@ struct Archive {
   std::string_view at(const std::string& name) const;
 };
 
-/// Reads a tar file; gzip is recognised by its first bytes and inflated into memory (64 GiB at most).
-/// Throws core::LoadError: truncated, bad checksum, no tar archive, gzip data damaged.
+/// Reads a tar file; gzip is recognised by its first bytes and inflated into memory (64 GiB at
+/// most). Throws core::LoadError: truncated, bad checksum, no tar archive, gzip data damaged.
 Archive read_tar(const std::string& path);
 
-/// Reads the directory of a zip archive that lies in `bytes`, which `owner` keeps alive. Throws core::LoadError.
-Archive read_zip(std::string_view bytes, std::shared_ptr<const void> owner, const std::string& file);
+/// Reads the directory of a zip archive that lies in `bytes`, which `owner` keeps alive. Throws
+/// core::LoadError.
+Archive read_zip(std::string_view bytes, std::shared_ptr<const void> owner,
+                 const std::string& file);
 
 }  // namespace duet::models

@@ -40,16 +40,19 @@ at::Tensor read_variable(ByteReader& reader, const std::string& name) {
   uint64_t numel = 1;
   for (uint8_t i = 0; i < rank; ++i) {
     shape.push_back(reader.u32("variable size"));
-    if (__builtin_mul_overflow(numel, static_cast<uint64_t>(shape.back()), &numel) || numel > uint64_t{1} << 40)
+    if (__builtin_mul_overflow(numel, static_cast<uint64_t>(shape.back()), &numel) ||
+        numel > uint64_t{1} << 40)
       reader.fail(name, "a tensor that fits into memory", shape_text(shape));
   }
   const at::ScalarType type = read_type(reader, name);
   const uint64_t num_bytes = reader.u32("variable bytes");
   if (num_bytes != numel * c10::elementSize(type))
-    reader.fail(name, std::to_string(numel * c10::elementSize(type)) + " bytes for " + shape_text(shape),
+    reader.fail(name,
+                std::to_string(numel * c10::elementSize(type)) + " bytes for " + shape_text(shape),
                 std::to_string(num_bytes));
   const std::string_view data = reader.take(num_bytes, name.c_str());
-  at::Tensor tensor = at::empty(shape, type);  // a copy: names of odd length leave the data unaligned
+  at::Tensor tensor =
+      at::empty(shape, type);  // a copy: names of odd length leave the data unaligned
   if (!data.empty()) std::memcpy(tensor.data_ptr(), data.data(), data.size());
   return tensor;
 }
@@ -63,11 +66,15 @@ void dequantise(TensorMap& tensors, const std::string& path) {
     if (scale == tensors.end()) continue;
     const at::Tensor value = scale->second.to(at::kFloat).flatten();
     if (value.numel() != 1 && (tensor.dim() == 0 || value.numel() != tensor.size(0)))
-      throw core::LoadError({.subject = name + suffix, .expected = "one scale, or one for each row of " + name,
-                             .found = shape_text(scale->second.sizes()), .file = path, .hint = {}});
+      throw core::LoadError({.subject = name + suffix,
+                             .expected = "one scale, or one for each row of " + name,
+                             .found = shape_text(scale->second.sizes()),
+                             .file = path,
+                             .hint = {}});
     std::vector<int64_t> column(static_cast<size_t>(std::max<int64_t>(tensor.dim(), 1)), 1);
     column[0] = value.numel();
-    tensor = tensor.to(at::kFloat) / (value.numel() == 1 ? value.reshape({}) : value.reshape(column));
+    tensor =
+        tensor.to(at::kFloat) / (value.numel() == 1 ? value.reshape({}) : value.reshape(column));
     scales.push_back(scale->first);
   }
   for (const std::string& name : scales) tensors.erase(name);
@@ -80,7 +87,8 @@ CTranslate2File read_ctranslate2(const std::string& path) {
   ByteReader reader(file->view(), path);
   const uint32_t version = reader.u32("CTranslate2 binary version");
   if (version < kMinVersion || version > kMaxVersion)
-    reader.fail("CTranslate2 binary version", std::to_string(kMinVersion) + " to " + std::to_string(kMaxVersion),
+    reader.fail("CTranslate2 binary version",
+                std::to_string(kMinVersion) + " to " + std::to_string(kMaxVersion),
                 std::to_string(version));
   CTranslate2File out;
   out.specification = read_string(reader, "specification name");
@@ -96,11 +104,14 @@ CTranslate2File read_ctranslate2(const std::string& path) {
     const std::string alias = read_string(reader, "alias name");
     const std::string target = read_string(reader, "alias target");
     const auto found = out.tensors.find(target);
-    if (found == out.tensors.end()) reader.fail("alias " + alias, "a variable of this file", "\"" + target + "\"");
-    if (!out.tensors.emplace(alias, found->second).second) reader.fail("alias " + alias, "a new name", "the name again");
+    if (found == out.tensors.end())
+      reader.fail("alias " + alias, "a variable of this file", "\"" + target + "\"");
+    if (!out.tensors.emplace(alias, found->second).second)
+      reader.fail("alias " + alias, "a new name", "the name again");
   }
   if (reader.remaining() != 0)
-    reader.fail("end of file", "nothing after the aliases", std::to_string(reader.remaining()) + " bytes");
+    reader.fail("end of file", "nothing after the aliases",
+                std::to_string(reader.remaining()) + " bytes");
   dequantise(out.tensors, path);
   return out;
 }

@@ -14,7 +14,11 @@ namespace duet::models {
 
 std::shared_ptr<MappedFile> MappedFile::open(const std::string& path) {
   const auto fail = [&](const std::string& found) {
-    throw core::LoadError({.subject = "file", .expected = "a readable file", .found = found, .file = path, .hint = {}});
+    throw core::LoadError({.subject = "file",
+                           .expected = "a readable file",
+                           .found = found,
+                           .file = path,
+                           .hint = {}});
   };
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) fail(std::strerror(errno));
@@ -22,7 +26,9 @@ std::shared_ptr<MappedFile> MappedFile::open(const std::string& path) {
   const bool is_known = ::fstat(descriptor, &status) == 0;
   if (!is_known || !S_ISREG(status.st_mode) || status.st_size == 0) {
     ::close(descriptor);
-    fail(!is_known ? "no status" : S_ISDIR(status.st_mode) ? "a folder" : "an empty or special file");
+    fail(!is_known                 ? "no status"
+         : S_ISDIR(status.st_mode) ? "a folder"
+                                   : "an empty or special file");
   }
   const size_t size = static_cast<size_t>(status.st_size);
   void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, descriptor, 0);
@@ -36,7 +42,8 @@ MappedFile::~MappedFile() { ::munmap(data_, size_); }
 
 std::string_view ByteReader::take(uint64_t count, const char* what) {
   if (count > remaining())
-    fail(what, std::to_string(count) + " bytes", std::to_string(remaining()) + " before the end of the file");
+    fail(what, std::to_string(count) + " bytes",
+         std::to_string(remaining()) + " before the end of the file");
   const std::string_view bytes = bytes_.substr(position_, count);
   position_ += count;
   return bytes;
@@ -51,13 +58,18 @@ void ByteReader::seek(uint64_t offset, const char* what) {
 uint64_t ByteReader::little_endian(uint64_t count, const char* what) {
   const std::string_view bytes = take(count, what);
   uint64_t value = 0;
-  for (uint64_t i = 0; i < count; ++i) value |= static_cast<uint64_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
+  for (uint64_t i = 0; i < count; ++i)
+    value |= static_cast<uint64_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
   return value;
 }
 
-void ByteReader::fail(const std::string& subject, const std::string& expected, const std::string& found) const {
-  throw core::LoadError({.subject = subject, .expected = expected, .found = found,
-                         .file = file_ + " at byte " + std::to_string(position_), .hint = {}});
+void ByteReader::fail(const std::string& subject, const std::string& expected,
+                      const std::string& found) const {
+  throw core::LoadError({.subject = subject,
+                         .expected = expected,
+                         .found = found,
+                         .file = file_ + " at byte " + std::to_string(position_),
+                         .hint = {}});
 }
 
 }  // namespace duet::models

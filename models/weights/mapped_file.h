@@ -1,6 +1,7 @@
 #pragma once
-// A file mapped read-only into memory (copy on write, so that a stray write never reaches the disk), and bounds-checked
-// little-endian reading from it. Used by the weight file readers; big files cost no copy.
+// A file mapped read-only into memory (copy on write, so that a stray write never reaches the
+// disk), and bounds-checked little-endian reading from it. Used by the weight file readers; big
+// files cost no copy.
 
 #include <cstddef>
 #include <cstdint>
@@ -25,13 +26,15 @@ class MappedFile {
   std::string_view view() const { return {data_, size_}; }
 
  private:
-  MappedFile(std::string path, char* data, size_t size) : path_(std::move(path)), data_(data), size_(size) {}
+  MappedFile(std::string path, char* data, size_t size)
+      : path_(std::move(path)), data_(data), size_(size) {}
   std::string path_;
   char* data_;
   size_t size_;
 };
 
-/// A cursor over bytes. Running past the end throws core::LoadError: what was being read, where, how much was missing.
+/// A cursor over bytes. Running past the end throws core::LoadError: what was being read, where,
+/// how much was missing.
 class ByteReader {
  public:
   /// `file` names the source in errors; `bytes` must outlive the reader.
@@ -48,7 +51,8 @@ class ByteReader {
   uint64_t remaining() const { return bytes_.size() - position_; }
   const std::string& file() const { return file_; }
   /// LoadError about the present position.
-  [[noreturn]] void fail(const std::string& subject, const std::string& expected, const std::string& found) const;
+  [[noreturn]] void fail(const std::string& subject, const std::string& expected,
+                         const std::string& found) const;
 
  private:
   uint64_t little_endian(uint64_t count, const char* what);

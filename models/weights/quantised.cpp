@@ -2,8 +2,8 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/isfinite.h>
-#include <ATen/ops/where.h>
 #include <ATen/ops/ones_like.h>
+#include <ATen/ops/where.h>
 
 #include <algorithm>
 
@@ -42,7 +42,8 @@ TensorMap quantise(const TensorMap& tensors, const QuantiseOptions& options) {
     }
     const at::Tensor value = tensor.detach().to(at::kFloat).contiguous();
     if (!at::isfinite(value).all().item<bool>())
-      throw core::LoadError({.subject = name, .expected = "finite values", .found = "NaN or infinity", .hint = {}});
+      throw core::LoadError(
+          {.subject = name, .expected = "finite values", .found = "NaN or infinity", .hint = {}});
     if (is_kept(name, value, options)) {
       out[name] = value;
       continue;
@@ -53,8 +54,10 @@ TensorMap quantise(const TensorMap& tensors, const QuantiseOptions& options) {
       continue;
     }
     if (tensors.count(name + kScaleSuffix))
-      throw core::LoadError({.subject = name + kScaleSuffix, .expected = "no tensor of that name beside " + name,
-                             .found = shape_text(tensors.at(name + kScaleSuffix).sizes()), .hint = {}});
+      throw core::LoadError({.subject = name + kScaleSuffix,
+                             .expected = "no tensor of that name beside " + name,
+                             .found = shape_text(tensors.at(name + kScaleSuffix).sizes()),
+                             .hint = {}});
     at::Tensor scale = value.flatten(1).abs().amax(1).div(127);
     const at::Tensor divisor = at::where(scale.gt(0), scale, at::ones_like(scale));
     out[name] = value.div(as_column(divisor, value.dim())).round().clamp(-127, 127).to(at::kChar);
@@ -70,11 +73,15 @@ TensorMap dequantise(TensorMap tensors, const std::string& source) {
     const auto found = tensors.find(name + kScaleSuffix);
     if (found == tensors.end()) continue;
     const at::Tensor& scale = found->second;
-    if (!scale.is_floating_point() || tensor.dim() < 1 || scale.dim() != 1 || scale.size(0) != tensor.size(0))
-      throw core::LoadError({.subject = found->first,
-                             .expected = "one float for each row of " + name + " " + shape_text(tensor.sizes()),
-                             .found = std::string(c10::toString(scale.scalar_type())) + " " + shape_text(scale.sizes()),
-                             .file = source, .hint = {}});
+    if (!scale.is_floating_point() || tensor.dim() < 1 || scale.dim() != 1 ||
+        scale.size(0) != tensor.size(0))
+      throw core::LoadError(
+          {.subject = found->first,
+           .expected = "one float for each row of " + name + " " + shape_text(tensor.sizes()),
+           .found =
+               std::string(c10::toString(scale.scalar_type())) + " " + shape_text(scale.sizes()),
+           .file = source,
+           .hint = {}});
     used.push_back(found->first);
     tensor = tensor.to(at::kFloat).mul_(as_column(scale.to(at::kFloat), tensor.dim()));
   }

@@ -22,14 +22,27 @@ struct Value;
 using ValuePtr = std::shared_ptr<Value>;
 
 struct Value {
-  enum class Kind { kNone, kMark, kInt, kFloat, kString, kTuple, kList, kDict, kGlobal, kStorage, kTensor };
+  enum class Kind {
+    kNone,
+    kMark,
+    kInt,
+    kFloat,
+    kString,
+    kTuple,
+    kList,
+    kDict,
+    kGlobal,
+    kStorage,
+    kTensor
+  };
   Kind kind = Kind::kNone;
   int64_t integer = 0;
   double real = 0.0;
   std::string text;             // strings; globals as "module.name"
   std::vector<ValuePtr> items;  // tuples and lists; dictionaries as key, value, key, value
   at::Tensor tensor;            // tensors; storages as a flat tensor
-  int depth = 0;                // levels below, so that no file can build what would overflow the stack when freed
+  int depth =
+      0;  // levels below, so that no file can build what would overflow the stack when freed
 };
 using Kind = Value::Kind;
 
@@ -40,10 +53,11 @@ ValuePtr make(Kind kind) {
 }
 
 constexpr std::pair<const char*, at::ScalarType> kStorages[] = {
-    {"torch.FloatStorage", at::kFloat}, {"torch.HalfStorage", at::kHalf},   {"torch.BFloat16Storage", at::kBFloat16},
-    {"torch.DoubleStorage", at::kDouble}, {"torch.LongStorage", at::kLong}, {"torch.IntStorage", at::kInt},
-    {"torch.ShortStorage", at::kShort}, {"torch.CharStorage", at::kChar},   {"torch.ByteStorage", at::kByte},
-    {"torch.BoolStorage", at::kBool}};
+    {"torch.FloatStorage", at::kFloat},       {"torch.HalfStorage", at::kHalf},
+    {"torch.BFloat16Storage", at::kBFloat16}, {"torch.DoubleStorage", at::kDouble},
+    {"torch.LongStorage", at::kLong},         {"torch.IntStorage", at::kInt},
+    {"torch.ShortStorage", at::kShort},       {"torch.CharStorage", at::kChar},
+    {"torch.ByteStorage", at::kByte},         {"torch.BoolStorage", at::kBool}};
 
 std::optional<at::ScalarType> storage_type(const std::string& global) {
   for (const auto& [name, type] : kStorages)
@@ -54,7 +68,9 @@ std::optional<at::ScalarType> storage_type(const std::string& global) {
 class PickleMachine {
  public:
   PickleMachine(std::string_view program, const Archive& archive, std::string folder)
-      : reader_(program, archive.file + " (data.pkl)"), archive_(archive), folder_(std::move(folder)) {}
+      : reader_(program, archive.file + " (data.pkl)"),
+        archive_(archive),
+        folder_(std::move(folder)) {}
 
   ValuePtr run() {
     for (;;) {
@@ -119,9 +135,11 @@ class PickleMachine {
     container.items.insert(container.items.end(), items.begin(), items.end());
   }
   void push_global(const std::string& name) {
-    const bool is_known = name == "collections.OrderedDict" || name == "torch._utils._rebuild_tensor_v2" ||
+    const bool is_known = name == "collections.OrderedDict" ||
+                          name == "torch._utils._rebuild_tensor_v2" ||
                           name == "torch._utils._rebuild_parameter" || storage_type(name);
-    if (!is_known) fail("only tensors and dictionaries", "the global " + name + ", which is not executed");
+    if (!is_known)
+      fail("only tensors and dictionaries", "the global " + name + ", which is not executed");
     ValuePtr value = make(Kind::kGlobal);
     value->text = name;
     push(std::move(value));
@@ -143,14 +161,17 @@ class PickleMachine {
   int64_t long_integer(uint64_t size) {
     if (size > 8) fail("integers of 64 bits", std::to_string(8 * size) + " bits");
     const std::string_view bytes = reader_.take(size, "pickle integer");
-    uint64_t value = size > 0 && (static_cast<unsigned char>(bytes.back()) & 0x80U) != 0 ? ~uint64_t{0} : 0;
+    uint64_t value =
+        size > 0 && (static_cast<unsigned char>(bytes.back()) & 0x80U) != 0 ? ~uint64_t{0} : 0;
     for (size_t i = size; i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[i]);
     return static_cast<int64_t>(value);
   }
 
   void execute(char opcode) {
     switch (opcode) {
-      case '\x80': if (reader_.u8("pickle protocol") > 5) fail("protocol 0 to 5", "a newer one"); break;
+      case '\x80':
+        if (reader_.u8("pickle protocol") > 5) fail("protocol 0 to 5", "a newer one");
+        break;
       case '\x95': reader_.take(8, "pickle frame"); break;
       case '(': push(make(Kind::kMark)); break;
       case 'N': push(make(Kind::kNone)); break;
@@ -198,8 +219,13 @@ class PickleMachine {
         push(call(*pop(Kind::kGlobal, "a constructor"), *arguments));
         break;
       }
-      case 'b': pop(); break;  // BUILD on an OrderedDict sets `_metadata`; tensors and the rest have nothing to build
-      default: fail("an opcode of torch.save", "byte " + std::to_string(static_cast<unsigned char>(opcode)));
+      case 'b':
+        pop();
+        break;  // BUILD on an OrderedDict sets `_metadata`; tensors and the rest have nothing to
+                // build
+      default:
+        fail("an opcode of torch.save",
+             "byte " + std::to_string(static_cast<unsigned char>(opcode)));
     }
   }
 
@@ -214,7 +240,8 @@ class PickleMachine {
   void push_marked(Kind kind) {
     ValuePtr value = make(kind);
     add(*value, pop_to_mark());
-    if (kind == Kind::kDict && value->items.size() % 2 != 0) fail("pairs for a dictionary", "an odd number of values");
+    if (kind == Kind::kDict && value->items.size() % 2 != 0)
+      fail("pairs for a dictionary", "an odd number of values");
     push(std::move(value));
   }
   void append(const std::vector<ValuePtr>& items) {
@@ -246,8 +273,10 @@ class PickleMachine {
     }
     const std::string_view data = archive_.at(folder_ + "data/" + key);
     const uint64_t wanted = static_cast<uint64_t>(items[4]->integer);
-    if (items[4]->integer < 0 || data.size() / c10::elementSize(*type) != wanted || data.size() % c10::elementSize(*type) != 0)
-      fail(std::to_string(items[4]->integer) + " values in storage " + key, std::to_string(data.size()) + " bytes");
+    if (items[4]->integer < 0 || data.size() / c10::elementSize(*type) != wanted ||
+        data.size() % c10::elementSize(*type) != 0)
+      fail(std::to_string(items[4]->integer) + " values in storage " + key,
+           std::to_string(data.size()) + " bytes");
     ValuePtr value = make(Kind::kStorage);
     value->tensor = at::empty({items[4]->integer}, *type);
     if (!data.empty()) std::memcpy(value->tensor.data_ptr(), data.data(), data.size());
@@ -257,7 +286,8 @@ class PickleMachine {
 
   std::vector<int64_t> sizes(const Value& tuple) const {
     std::vector<int64_t> out;
-    if (tuple.kind != Kind::kTuple || tuple.items.size() > 16) fail("a tuple of sizes", "another value");
+    if (tuple.kind != Kind::kTuple || tuple.items.size() > 16)
+      fail("a tuple of sizes", "another value");
     for (const ValuePtr& item : tuple.items) {
       if (item->kind != Kind::kInt || item->integer < 0 || item->integer > int64_t{1} << 40)
         fail("sizes and strides from 0 to 2^40", "another value");
@@ -271,7 +301,8 @@ class PickleMachine {
     if (global.text == "collections.OrderedDict") {
       ValuePtr dict = make(Kind::kDict);
       if (items.empty()) return dict;
-      if (items.size() != 1 || items[0]->kind != Kind::kList) fail("a list of pairs for OrderedDict", "other arguments");
+      if (items.size() != 1 || items[0]->kind != Kind::kList)
+        fail("a list of pairs for OrderedDict", "other arguments");
       for (const ValuePtr& pair : items[0]->items) {
         if (pair->items.size() != 2) fail("a list of pairs for OrderedDict", "other arguments");
         add(*dict, pair->items);
@@ -279,7 +310,8 @@ class PickleMachine {
       return dict;
     }
     if (global.text == "torch._utils._rebuild_parameter") {
-      if (items.empty() || items[0]->kind != Kind::kTensor) fail("a tensor for a parameter", "another value");
+      if (items.empty() || items[0]->kind != Kind::kTensor)
+        fail("a tensor for a parameter", "another value");
       return items[0];
     }
     if (global.text != "torch._utils._rebuild_tensor_v2") fail("a constructor", global.text);
@@ -291,19 +323,22 @@ class PickleMachine {
   ValuePtr tensor(const at::Tensor& flat, int64_t offset, const std::vector<int64_t>& shape,
                   const std::vector<int64_t>& strides) {
     const std::string text = shape_text(shape) + " at " + std::to_string(offset);
-    if (shape.size() != strides.size()) fail("a stride for each size of " + text, shape_text(strides));
+    if (shape.size() != strides.size())
+      fail("a stride for each size of " + text, shape_text(strides));
     __int128 last = offset, numel = 1;
     for (size_t i = 0; i < shape.size(); ++i) {
       last += static_cast<__int128>(std::max<int64_t>(shape[i] - 1, 0)) * strides[i];
       numel *= shape[i];
       if (numel > __int128{1} << 50) fail("a tensor that fits into memory", text);
     }
-    // Strides of zero could blow a small file up to a huge copy; real checkpoints hold no expanded tensors.
+    // Strides of zero could blow a small file up to a huge copy; real checkpoints hold no expanded
+    // tensors.
     if (offset < 0 || (numel > 0 && last >= flat.numel()) || numel > flat.numel())
       fail("a tensor within its storage of " + std::to_string(flat.numel()) + " values",
            text + " with strides " + shape_text(strides));
     ValuePtr value = make(Kind::kTensor);
-    value->tensor = numel == 0 ? at::empty(shape, flat.scalar_type()) : flat.as_strided(shape, strides, offset).clone().contiguous();
+    value->tensor = numel == 0 ? at::empty(shape, flat.scalar_type())
+                               : flat.as_strided(shape, strides, offset).clone().contiguous();
     return value;
   }
 
@@ -317,7 +352,8 @@ class PickleMachine {
 
 const Value* lookup(const Value& dict, std::string_view key) {
   for (size_t i = 0; i + 1 < dict.items.size(); i += 2)
-    if (dict.items[i]->kind == Kind::kString && dict.items[i]->text == key) return dict.items[i + 1].get();
+    if (dict.items[i]->kind == Kind::kString && dict.items[i]->text == key)
+      return dict.items[i + 1].get();
   return nullptr;
 }
 
@@ -327,14 +363,17 @@ void collect(const Value& dict, const std::string& prefix, int depth, TensorMap&
     if (dict.items[i]->kind != Kind::kString) continue;
     const Value& value = *dict.items[i + 1];
     const std::string name = prefix + dict.items[i]->text;
-    if (value.kind == Kind::kTensor) out[name] = value.tensor;
-    else if (value.kind == Kind::kDict) collect(value, name + ".", depth + 1, out);
+    if (value.kind == Kind::kTensor)
+      out[name] = value.tensor;
+    else if (value.kind == Kind::kDict)
+      collect(value, name + ".", depth + 1, out);
   }
 }
 
 }  // namespace
 
-TensorMap read_torch_checkpoint(std::string_view bytes, std::shared_ptr<const void> owner, const std::string& file) {
+TensorMap read_torch_checkpoint(std::string_view bytes, std::shared_ptr<const void> owner,
+                                const std::string& file) {
   const Archive archive = read_zip(bytes, std::move(owner), file);
   std::string folder;
   bool is_found = false;
@@ -345,13 +384,20 @@ TensorMap read_torch_checkpoint(std::string_view bytes, std::shared_ptr<const vo
     if (is_found) break;
   }
   const std::string_view program = archive.at(is_found ? folder + "data.pkl" : "data.pkl");
-  if (const auto order = archive.members.find(folder + "byteorder"); order != archive.members.end() && order->second != "little")
-    throw core::LoadError({.subject = "byteorder", .expected = "little", .found = std::string(order->second.substr(0, 20)),
-                           .file = file, .hint = {}});
+  if (const auto order = archive.members.find(folder + "byteorder");
+      order != archive.members.end() && order->second != "little")
+    throw core::LoadError({.subject = "byteorder",
+                           .expected = "little",
+                           .found = std::string(order->second.substr(0, 20)),
+                           .file = file,
+                           .hint = {}});
   const ValuePtr top = PickleMachine(program, archive, folder).run();
   if (top->kind != Kind::kDict)
-    throw core::LoadError({.subject = "checkpoint", .expected = "a dictionary of tensors", .found = "another object",
-                           .file = file, .hint = {}});
+    throw core::LoadError({.subject = "checkpoint",
+                           .expected = "a dictionary of tensors",
+                           .found = "another object",
+                           .file = file,
+                           .hint = {}});
   const Value* state = lookup(*top, "state_dict");
   TensorMap out;
   collect(state != nullptr && state->kind == Kind::kDict ? *state : *top, "", 0, out);
@@ -366,7 +412,8 @@ TensorMap load_torch_checkpoint(const std::string& path) {
 NemoArchive read_nemo(const std::string& path) {
   const Archive archive = read_tar(path);
   return {.config_yaml = std::string(archive.at("model_config.yaml")),
-          .tensors = read_torch_checkpoint(archive.at("model_weights.ckpt"), archive.owner, path + ": model_weights.ckpt")};
+          .tensors = read_torch_checkpoint(archive.at("model_weights.ckpt"), archive.owner,
+                                           path + ": model_weights.ckpt")};
 }
 
 }  // namespace duet::models

@@ -8,7 +8,8 @@
 
 namespace duet::models {
 
-TensorMapReader::TensorMapReader(TensorMap tensors, std::string source, std::vector<std::string> ignorable)
+TensorMapReader::TensorMapReader(TensorMap tensors, std::string source,
+                                 std::vector<std::string> ignorable)
     : tensors_(std::move(tensors)), source_(std::move(source)), ignorable_(std::move(ignorable)) {}
 
 at::Tensor TensorMapReader::take(const std::string& name, at::IntArrayRef shape) {
@@ -19,7 +20,8 @@ at::Tensor TensorMapReader::take(const std::string& name, at::IntArrayRef shape)
   }
   used_[name] = true;
   if (found->second.sizes() != shape) {
-    problems_.push_back(name + ": expected " + shape_text(shape) + ", found " + shape_text(found->second.sizes()));
+    problems_.push_back(name + ": expected " + shape_text(shape) + ", found " +
+                        shape_text(found->second.sizes()));
     return at::zeros(shape);
   }
   at::Tensor value = found->second.is_floating_point() ? found->second.to(at::kFloat).contiguous()
@@ -45,8 +47,10 @@ void TensorMapReader::finish() {
   for (const auto& [name, tensor] : tensors_) {
     if (used_.count(name)) continue;
     bool ignorable = false;
-    for (const std::string& pattern : ignorable_) ignorable = ignorable || matches_pattern(pattern, name);
-    if (!ignorable) problems_.push_back(name + ": expected no such tensor, found " + shape_text(tensor.sizes()));
+    for (const std::string& pattern : ignorable_)
+      ignorable = ignorable || matches_pattern(pattern, name);
+    if (!ignorable)
+      problems_.push_back(name + ": expected no such tensor, found " + shape_text(tensor.sizes()));
   }
   if (problems_.empty()) return;
   std::string all = problems_.front();

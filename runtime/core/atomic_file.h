@@ -1,16 +1,19 @@
 #pragma once
-// Files that are either whole or not there: written beside their place under a temporary name, then renamed.
+// Files that are either whole or not there: written beside their place under a temporary name, then
+// renamed.
 
 #include <string>
 #include <string_view>
 
 namespace duet::core {
 
-/// A place for a file to be. Without commit, the temporary file is removed and whatever was at `path` stays.
+/// A place for a file to be. Without commit, the temporary file is removed and whatever was at
+/// `path` stays.
 class AtomicFile {
  public:
-  /// Creates the temporary file (empty), following a symbolic link to where it points. Throws LoadError when the folder is missing or not
-  /// writable, or when `path` exists and is no regular file (a folder, a device).
+  /// Creates the temporary file (empty), following a symbolic link to where it points. Throws
+  /// LoadError when the folder is missing or not writable, or when `path` exists and is no regular
+  /// file (a folder, a device).
   explicit AtomicFile(const std::string& path);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;

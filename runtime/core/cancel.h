@@ -5,9 +5,9 @@
 
 namespace duet::core {
 
-/// While one lives, SIGINT and SIGTERM set a flag instead of ending the program; a second signal ends it at once (a
-/// job that hangs can always be stopped). The destructor restores the former handlers. Make it on the main thread, one
-/// at a time.
+/// While one lives, SIGINT and SIGTERM set a flag instead of ending the program; a second signal
+/// ends it at once (a job that hangs can always be stopped). The destructor restores the former
+/// handlers. Make it on the main thread, one at a time.
 class InterruptScope {
  public:
   InterruptScope();
@@ -20,7 +20,8 @@ class InterruptScope {
   struct sigaction old_terminate_ {};
 };
 
-/// True once a signal came within an InterruptScope, until the next scope begins. Any thread; lock-free.
+/// True once a signal came within an InterruptScope, until the next scope begins. Any thread;
+/// lock-free.
 bool interrupted() noexcept;
 
 /// What the signal does, for tests and for stopping from code.

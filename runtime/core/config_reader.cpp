@@ -21,14 +21,14 @@ struct ConfigReader::Node {
   bool boolean = false;
   int64_t integer = 0;
   double real = 0.0;
-  std::string text;                                                 // strings; for YAML scalars the source text
-  bool is_plain_yaml = false;                                       // may be read as a string whatever it looks like
-  std::vector<std::pair<std::string, std::unique_ptr<Node>>> items; // lists: empty keys
-  int line = 0;                                                     // 1-based; 0 unknown
+  std::string text;            // strings; for YAML scalars the source text
+  bool is_plain_yaml = false;  // may be read as a string whatever it looks like
+  std::vector<std::pair<std::string, std::unique_ptr<Node>>> items;  // lists: empty keys
+  int line = 0;                                                      // 1-based; 0 unknown
 
-  bool was_read = false;         // of a leaf or list: a getter took it
-  bool is_ignored = false;       // with all below
-  std::set<std::string> known;   // of a map: keys somebody asked for
+  bool was_read = false;        // of a leaf or list: a getter took it
+  bool is_ignored = false;      // with all below
+  std::set<std::string> known;  // of a map: keys somebody asked for
 
   Node* child(std::string_view key) {
     for (auto& [name, value] : items)
@@ -46,8 +46,8 @@ struct ConfigReader::Tree {
 namespace {
 
 using Kind = ConfigReader::Kind;
-constexpr int kMaxDepth = 64;              // deeper files are not configurations
-constexpr int64_t kMaxNodes = 2'000'000;   // stops YAML alias bombs
+constexpr int kMaxDepth = 64;             // deeper files are not configurations
+constexpr int64_t kMaxNodes = 2'000'000;  // stops YAML alias bombs
 
 std::optional<int64_t> parse_int(std::string_view text) {
   if (text.starts_with('+')) text.remove_prefix(1);
@@ -59,7 +59,8 @@ std::optional<int64_t> parse_int(std::string_view text) {
 
 std::optional<double> parse_double(std::string_view text) {
   if (text.starts_with('+')) text.remove_prefix(1);
-  if (text.empty() || text.find_first_not_of("0123456789.eE+-") != std::string_view::npos) return std::nullopt;
+  if (text.empty() || text.find_first_not_of("0123456789.eE+-") != std::string_view::npos)
+    return std::nullopt;
   double value = 0.0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
@@ -67,10 +68,15 @@ std::optional<double> parse_double(std::string_view text) {
 }
 
 [[noreturn]] void throw_parse(const std::string& file, const std::string& found) {
-  throw LoadError({.subject = "configuration", .expected = "JSON or YAML", .found = found, .file = file, .hint = {}});
+  throw LoadError({.subject = "configuration",
+                   .expected = "JSON or YAML",
+                   .found = found,
+                   .file = file,
+                   .hint = {}});
 }
 
-// The library's own text starts with "[json.exception.parse_error.101] "; a reader wants what follows.
+// The library's own text starts with "[json.exception.parse_error.101] "; a reader wants what
+// follows.
 std::string without_tag(const std::string& text) {
   const size_t end = text.find("] ");
   return text.starts_with("[json.") && end != std::string::npos ? text.substr(end + 2) : text;
@@ -95,7 +101,8 @@ std::string number_text(double value) {
   return out.str();
 }
 
-std::string range_text(const char* what, const std::string& min, const std::string& max, bool has_min, bool has_max) {
+std::string range_text(const char* what, const std::string& min, const std::string& max,
+                       bool has_min, bool has_max) {
   if (has_min && has_max) return std::string(what) + " in [" + min + ", " + max + "]";
   if (has_min) return std::string(what) + " >= " + min;
   if (has_max) return std::string(what) + " <= " + max;
@@ -103,13 +110,13 @@ std::string range_text(const char* what, const std::string& min, const std::stri
 }
 
 std::string expected_text(IntRange range) {
-  return range_text("an integer", std::to_string(range.min), std::to_string(range.max), range.min != IntRange{}.min,
-                    range.max != IntRange{}.max);
+  return range_text("an integer", std::to_string(range.min), std::to_string(range.max),
+                    range.min != IntRange{}.min, range.max != IntRange{}.max);
 }
 
 std::string expected_text(DoubleRange range) {
-  return range_text("a number", number_text(range.min), number_text(range.max), range.min != DoubleRange{}.min,
-                    range.max != DoubleRange{}.max);
+  return range_text("a number", number_text(range.min), number_text(range.max),
+                    range.min != DoubleRange{}.min, range.max != DoubleRange{}.max);
 }
 
 // Optimal string alignment distance: insert, delete, replace, swap neighbours.
@@ -119,8 +126,10 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   for (size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
   for (size_t i = 1; i <= a.size(); ++i)
     for (size_t j = 1; j <= b.size(); ++j) {
-      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+      d[i][j] = std::min(
+          {d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
     }
   return d[a.size()][b.size()];
 }
@@ -140,7 +149,8 @@ std::string nearest(const std::string& key, const std::set<std::string>& known) 
 
 // The builders below work on Node through a template because Node is private to the reader.
 template <typename N>
-std::unique_ptr<N> from_json(const nlohmann::ordered_json& json, int depth, const std::string& file) {
+std::unique_ptr<N> from_json(const nlohmann::ordered_json& json, int depth,
+                             const std::string& file) {
   if (depth > kMaxDepth) throw_parse(file, "more than 64 levels");
   auto node = std::make_unique<N>();
   switch (json.type()) {
@@ -168,7 +178,8 @@ std::unique_ptr<N> from_json(const nlohmann::ordered_json& json, int depth, cons
       break;
     case nlohmann::ordered_json::value_t::array:
       node->kind = Kind::kList;
-      for (const auto& item : json) node->items.emplace_back("", from_json<N>(item, depth + 1, file));
+      for (const auto& item : json)
+        node->items.emplace_back("", from_json<N>(item, depth + 1, file));
       break;
     case nlohmann::ordered_json::value_t::object:
       node->kind = Kind::kMap;
@@ -207,8 +218,8 @@ void fill_scalar(N& node, const std::string& text, bool is_plain) {
   if (!is_plain) return;
   if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL") {
     node.kind = Kind::kNull;
-  } else if (text == "true" || text == "True" || text == "TRUE" || text == "false" || text == "False" ||
-             text == "FALSE") {
+  } else if (text == "true" || text == "True" || text == "TRUE" || text == "false" ||
+             text == "False" || text == "FALSE") {
     node.kind = Kind::kBool;
     node.boolean = text[0] == 't' || text[0] == 'T';
   } else if (const auto integer = parse_int(text)) {
@@ -221,7 +232,8 @@ void fill_scalar(N& node, const std::string& text, bool is_plain) {
 }
 
 template <typename N>
-std::unique_ptr<N> from_yaml(const YAML::Node& yaml, int depth, int64_t& budget, const std::string& file) {
+std::unique_ptr<N> from_yaml(const YAML::Node& yaml, int depth, int64_t& budget,
+                             const std::string& file) {
   if (depth > kMaxDepth) throw_parse(file, "more than 64 levels");
   if (--budget < 0) throw_parse(file, "more than two million values");
   auto node = std::make_unique<N>();
@@ -230,7 +242,8 @@ std::unique_ptr<N> from_yaml(const YAML::Node& yaml, int depth, int64_t& budget,
     fill_scalar(*node, yaml.Scalar(), yaml.Tag() == "?" || yaml.Tag().empty());
   } else if (yaml.IsSequence()) {
     node->kind = Kind::kList;
-    for (const auto& item : yaml) node->items.emplace_back("", from_yaml<N>(item, depth + 1, budget, file));
+    for (const auto& item : yaml)
+      node->items.emplace_back("", from_yaml<N>(item, depth + 1, budget, file));
   } else if (yaml.IsMap()) {
     node->kind = Kind::kMap;
     for (const auto& entry : yaml) {
@@ -238,7 +251,8 @@ std::unique_ptr<N> from_yaml(const YAML::Node& yaml, int depth, int64_t& budget,
       if (node->child(entry.first.Scalar()) != nullptr)
         throw_parse(file + ":" + std::to_string(entry.first.Mark().line + 1),
                     "key \"" + entry.first.Scalar() + "\" twice in one map");
-      node->items.emplace_back(entry.first.Scalar(), from_yaml<N>(entry.second, depth + 1, budget, file));
+      node->items.emplace_back(entry.first.Scalar(),
+                               from_yaml<N>(entry.second, depth + 1, budget, file));
     }
   }
   return node;
@@ -248,11 +262,14 @@ template <typename N>
 std::unique_ptr<N> parse_yaml(const std::string& text, const std::string& file) {
   try {
     const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() > 1) throw_parse(file, std::to_string(documents.size()) + " YAML documents");
+    if (documents.size() > 1)
+      throw_parse(file, std::to_string(documents.size()) + " YAML documents");
     int64_t budget = kMaxNodes;
-    return documents.empty() ? std::make_unique<N>() : from_yaml<N>(documents.front(), 0, budget, file);
+    return documents.empty() ? std::make_unique<N>()
+                             : from_yaml<N>(documents.front(), 0, budget, file);
   } catch (const YAML::Exception& error) {
-    throw_parse(error.mark.is_null() ? file : file + ":" + std::to_string(error.mark.line + 1), error.msg);
+    throw_parse(error.mark.is_null() ? file : file + ":" + std::to_string(error.mark.line + 1),
+                error.msg);
   }
 }
 
@@ -262,7 +279,8 @@ std::string shown(const N& node) {
     case Kind::kBool: return node.boolean ? "true" : "false";
     case Kind::kInt: return std::to_string(node.integer);
     case Kind::kDouble: return number_text(node.real);
-    case Kind::kString: return "\"" + (node.text.size() > 60 ? node.text.substr(0, 57) + "..." : node.text) + "\"";
+    case Kind::kString:
+      return "\"" + (node.text.size() > 60 ? node.text.substr(0, 57) + "..." : node.text) + "\"";
     default: return kind_name(node.kind);
   }
 }
@@ -316,26 +334,37 @@ ConfigReader ConfigReader::parse(std::string_view text, const std::string& name)
   tree->file = name;
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   const size_t first = text.find_first_not_of(" \t\r\n");
-  const bool is_json = name.ends_with(".json") || (first != std::string_view::npos && text[first] == '{');
-  // A YAML flow map also starts with '{'; only files that are not named .json get the second chance.
+  const bool is_json =
+      name.ends_with(".json") || (first != std::string_view::npos && text[first] == '{');
+  // A YAML flow map also starts with '{'; only files that are not named .json get the second
+  // chance.
   if (is_json && !name.ends_with(".yaml") && !name.ends_with(".yml"))
     tree->root = parse_json<Node>(text, name);
   else
     tree->root = parse_yaml<Node>(std::string(text), name);
-  if (tree->root->kind == Kind::kNull) tree->root->kind = Kind::kMap;  // an empty file: all defaults
+  if (tree->root->kind == Kind::kNull)
+    tree->root->kind = Kind::kMap;  // an empty file: all defaults
   if (tree->root->kind != Kind::kMap)
-    throw LoadError({.subject = "configuration", .expected = "a map at the top", .found = shown(*tree->root),
-                     .file = name, .hint = {}});
+    throw LoadError({.subject = "configuration",
+                     .expected = "a map at the top",
+                     .found = shown(*tree->root),
+                     .file = name,
+                     .hint = {}});
   Node* root = tree->root.get();
   return {std::move(tree), root, ""};
 }
 
-ConfigReader ConfigReader::load_file(const std::string& path, const std::vector<std::string>& overrides) {
+ConfigReader ConfigReader::load_file(const std::string& path,
+                                     const std::vector<std::string>& overrides) {
   std::ifstream in(path, std::ios::binary);
   std::ostringstream text;
   if (in) text << in.rdbuf();
   if (!in || in.bad())
-    throw LoadError({.subject = "configuration", .expected = "a readable file", .found = "none", .file = path, .hint = {}});
+    throw LoadError({.subject = "configuration",
+                     .expected = "a readable file",
+                     .found = "none",
+                     .file = path,
+                     .hint = {}});
   ConfigReader reader = parse(text.str(), path);
   for (const std::string& assignment : overrides) reader.override_with(assignment);
   return reader;
@@ -343,7 +372,11 @@ ConfigReader ConfigReader::load_file(const std::string& path, const std::vector<
 
 void ConfigReader::override_with(const std::string& assignment) {
   const auto bad = [&](const std::string& expected, const std::string& found) {
-    throw ConfigError({.subject = "--set " + assignment, .expected = expected, .found = found, .file = tree_->file, .hint = {}});
+    throw ConfigError({.subject = "--set " + assignment,
+                       .expected = expected,
+                       .found = found,
+                       .file = tree_->file,
+                       .hint = {}});
   };
   const size_t equals = assignment.find('=');
   if (equals == std::string::npos || equals == 0) bad("key.path=value", "\"" + assignment + "\"");
@@ -373,7 +406,8 @@ void ConfigReader::override_with(const std::string& assignment) {
     }
     if (node->kind != Kind::kMap) bad("a map above " + parts[i], shown(*node));
     Node* next = node->child(parts[i]);
-    if (next == nullptr) next = node->items.emplace_back(parts[i], std::make_unique<Node>()).second.get();
+    if (next == nullptr)
+      next = node->items.emplace_back(parts[i], std::make_unique<Node>()).second.get();
     if (is_last) *next = std::move(*value);
     node = next;
   }
@@ -404,11 +438,15 @@ void ConfigReader::fail(std::string_view key, const std::string& expected, const
                         const std::string& hint) const {
   Node* node = node_->child(key);
   const int line = node != nullptr ? node->line : 0;
-  throw ConfigError({.subject = path_of(key), .expected = expected, .found = found,
-                     .file = line > 0 ? tree_->file + ":" + std::to_string(line) : tree_->file, .hint = hint});
+  throw ConfigError({.subject = path_of(key),
+                     .expected = expected,
+                     .found = found,
+                     .file = line > 0 ? tree_->file + ":" + std::to_string(line) : tree_->file,
+                     .hint = hint});
 }
 
-void ConfigReader::wrong(std::string_view key, const Node& node, const std::string& expected) const {
+void ConfigReader::wrong(std::string_view key, const Node& node,
+                         const std::string& expected) const {
   fail(key, expected, shown(node));
 }
 
@@ -432,8 +470,8 @@ std::string ConfigReader::string_of(std::string_view key, const Node& node) cons
 }
 
 template <typename T, typename Convert>
-std::vector<T> ConfigReader::list_of(std::string_view key, const Node& node, const std::string& expected,
-                                     Convert convert) const {
+std::vector<T> ConfigReader::list_of(std::string_view key, const Node& node,
+                                     const std::string& expected, Convert convert) const {
   if (node.kind != Kind::kList) wrong(key, node, expected);
   std::vector<T> out;
   for (size_t i = 0; i < node.items.size(); ++i)
@@ -466,12 +504,14 @@ std::string ConfigReader::get_string(std::string_view key) const {
   return string_of(key, node);
 }
 
-std::string ConfigReader::get_choice(std::string_view key, const std::vector<std::string>& allowed) const {
+std::string ConfigReader::get_choice(std::string_view key,
+                                     const std::vector<std::string>& allowed) const {
   std::string list;
   for (const std::string& choice : allowed) list += (list.empty() ? "" : " | ") + choice;
   if (find(key) == nullptr) fail(key, list, "nothing");
   std::string value = get_string(key);
-  if (std::find(allowed.begin(), allowed.end(), value) == allowed.end()) fail(key, list, "\"" + value + "\"");
+  if (std::find(allowed.begin(), allowed.end(), value) == allowed.end())
+    fail(key, list, "\"" + value + "\"");
   return value;
 }
 
@@ -488,20 +528,23 @@ std::vector<double> ConfigReader::get_double_list(std::string_view key) const {
 std::vector<std::string> ConfigReader::get_string_list(std::string_view key) const {
   Node& node = require(key, "a list of strings");
   node.was_read = true;
-  return list_of<std::string>(key, node, "a list of strings",
-                              [&](const std::string& item, const Node& value) { return string_of(item, value); });
+  return list_of<std::string>(
+      key, node, "a list of strings",
+      [&](const std::string& item, const Node& value) { return string_of(item, value); });
 }
 
-std::vector<std::vector<int64_t>> ConfigReader::get_int_lists(std::string_view key, IntRange range) const {
+std::vector<std::vector<int64_t>> ConfigReader::get_int_lists(std::string_view key,
+                                                              IntRange range) const {
   Node& node = require(key, "a list of integer lists");
-  if (node.kind == Kind::kList && !node.items.empty() && node.items.front().second->kind != Kind::kList)
+  if (node.kind == Kind::kList && !node.items.empty() &&
+      node.items.front().second->kind != Kind::kList)
     return {get_int_list(key, {}, range)};
   node.was_read = true;
   return list_of<std::vector<int64_t>>(
       key, node, "a list of integer lists", [&](const std::string& item, const Node& inner) {
-        return list_of<int64_t>(item, inner, "a list of integers", [&](const std::string& leaf, const Node& value) {
-          return int_of(leaf, value, range);
-        });
+        return list_of<int64_t>(
+            item, inner, "a list of integers",
+            [&](const std::string& leaf, const Node& value) { return int_of(leaf, value, range); });
       });
 }
 
@@ -526,18 +569,22 @@ std::vector<int64_t> ConfigReader::get_int_list(std::string_view key, std::vecto
   Node* node = find(key);
   if (node == nullptr) return fallback;
   node->was_read = true;
-  return list_of<int64_t>(key, *node, "a list of integers",
-                          [&](const std::string& item, const Node& value) { return int_of(item, value, range); });
+  return list_of<int64_t>(
+      key, *node, "a list of integers",
+      [&](const std::string& item, const Node& value) { return int_of(item, value, range); });
 }
-std::vector<double> ConfigReader::get_double_list(std::string_view key, std::vector<double> fallback,
+std::vector<double> ConfigReader::get_double_list(std::string_view key,
+                                                  std::vector<double> fallback,
                                                   DoubleRange range) const {
   Node* node = find(key);
   if (node == nullptr) return fallback;
   node->was_read = true;
-  return list_of<double>(key, *node, "a list of numbers",
-                         [&](const std::string& item, const Node& value) { return double_of(item, value, range); });
+  return list_of<double>(
+      key, *node, "a list of numbers",
+      [&](const std::string& item, const Node& value) { return double_of(item, value, range); });
 }
-std::vector<std::string> ConfigReader::get_string_list(std::string_view key, std::vector<std::string> fallback) const {
+std::vector<std::string> ConfigReader::get_string_list(std::string_view key,
+                                                       std::vector<std::string> fallback) const {
   return find(key) == nullptr ? std::move(fallback) : get_string_list(key);
 }
 
@@ -598,8 +645,11 @@ void ConfigReader::finish() const {
   if (unknown.empty()) return;
   std::string list;
   for (const std::string& entry : unknown) list += (list.empty() ? "" : ", ") + entry;
-  throw ConfigError({.subject = unknown.size() == 1 ? "unknown key" : "unknown keys", .expected = {}, .found = list,
-                     .file = tree_->file, .hint = {}});
+  throw ConfigError({.subject = unknown.size() == 1 ? "unknown key" : "unknown keys",
+                     .expected = {},
+                     .found = list,
+                     .file = tree_->file,
+                     .hint = {}});
 }
 
 }  // namespace duet::core

@@ -18,11 +18,13 @@ std::string format_error(const ErrorDetail& detail) {
   return text;
 }
 
-Error::Error(ErrorDetail detail) : std::runtime_error(format_error(detail)), detail_(std::move(detail)) {}
+Error::Error(ErrorDetail detail)
+    : std::runtime_error(format_error(detail)), detail_(std::move(detail)) {}
 
-void check_failed(const char* expression, const char* file, int line, const std::string& values) noexcept {
-  std::fprintf(stderr, "%s:%d: internal check failed: %s%s%s\n", file, line, expression, values.empty() ? "" : ": ",
-               values.c_str());
+void check_failed(const char* expression, const char* file, int line,
+                  const std::string& values) noexcept {
+  std::fprintf(stderr, "%s:%d: internal check failed: %s%s%s\n", file, line, expression,
+               values.empty() ? "" : ": ", values.c_str());
   std::abort();
 }
 

@@ -7,9 +7,11 @@
 
 namespace duet::core {
 
-/// What went wrong, in parts, so that a caller can show them apart. Empty parts are left out of what().
+/// What went wrong, in parts, so that a caller can show them apart. Empty parts are left out of
+/// what().
 struct ErrorDetail {
-  std::string subject = {};   ///< What is wrong: "encoder.layers.3.conv.weight", "--temperature", "question.wav".
+  std::string subject =
+      {};  ///< What is wrong: "encoder.layers.3.conv.weight", "--temperature", "question.wav".
   std::string expected = {};  ///< What should have been there.
   std::string found = {};     ///< What was there.
   std::string file = {};      ///< Path of the file, with a line or offset where it helps.
@@ -46,18 +48,19 @@ class DeviceError : public Error {
   using Error::Error;
 };
 
-[[noreturn]] void check_failed(const char* expression, const char* file, int line, const std::string& values) noexcept;
+[[noreturn]] void check_failed(const char* expression, const char* file, int line,
+                               const std::string& values) noexcept;
 
 }  // namespace duet::core
 
 /// Broken invariants only, never input. Always on; prints the expression and aborts.
-#define DUET_CHECK(condition)                                                            \
-  do {                                                                                   \
-    if (!(condition)) ::duet::core::check_failed(#condition, __FILE__, __LINE__, {});    \
+#define DUET_CHECK(condition)                                                         \
+  do {                                                                                \
+    if (!(condition)) ::duet::core::check_failed(#condition, __FILE__, __LINE__, {}); \
   } while (false)
 
 /// The same with a message (anything convertible to std::string) that shows the values.
-#define DUET_CHECK_MSG(condition, values)                                                \
-  do {                                                                                   \
+#define DUET_CHECK_MSG(condition, values)                                                 \
+  do {                                                                                    \
     if (!(condition)) ::duet::core::check_failed(#condition, __FILE__, __LINE__, values); \
   } while (false)

@@ -25,7 +25,8 @@ spdlog::level::level_enum native(LogLevel level) {
 
 spdlog::logger& logger() {
   static const std::shared_ptr<spdlog::logger> instance = [] {
-    auto made = std::make_shared<spdlog::logger>("duet", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+    auto made = std::make_shared<spdlog::logger>(
+        "duet", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
     made->set_pattern("%H:%M:%S.%e %^%l%$ %v");
     made->flush_on(spdlog::level::debug);
     LogLevel level = LogLevel::kInfo;
@@ -45,7 +46,8 @@ spdlog::logger& logger() {
 void write(LogLevel level, std::string_view text) noexcept {
   try {
     logger().log(native(level), "{}", text);
-  } catch (...) {  // NOLINT(bugprone-empty-catch): a log that cannot be written must not end the program
+  } catch (
+      ...) {  // NOLINT(bugprone-empty-catch): a log that cannot be written must not end the program
   }
 }
 

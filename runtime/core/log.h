@@ -1,5 +1,6 @@
 #pragma once
-// Logs, on stderr. Not for the audio callback (allocates and locks), not for a command's results (those are stdout).
+// Logs, on stderr. Not for the audio callback (allocates and locks), not for a command's results
+// (those are stdout).
 
 #include <string_view>
 
@@ -7,8 +8,8 @@ namespace duet::core {
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError, kOff };
 
-/// Messages below `level` are dropped. Default: kInfo, or the environment variable DUET_LOG (debug, info, warning,
-/// error, off). Thread-safe.
+/// Messages below `level` are dropped. Default: kInfo, or the environment variable DUET_LOG (debug,
+/// info, warning, error, off). Thread-safe.
 void set_log_level(LogLevel level);
 LogLevel log_level();
 

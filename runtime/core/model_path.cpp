@@ -36,7 +36,8 @@ bool is_model_directory(const fs::path& directory) {
 ModelSearch ModelSearch::from_environment() {
   ModelSearch search;
   search.model_dir_variable = variable("DUET_MODEL_DIR");
-  if (is_directory(DUET_SOURCE_DIR "/configs")) add_unique(search.folders, DUET_SOURCE_DIR "/configs/models");
+  if (is_directory(DUET_SOURCE_DIR "/configs"))
+    add_unique(search.folders, DUET_SOURCE_DIR "/configs/models");
   std::error_code failed;
   const fs::path binary = fs::read_symlink("/proc/self/exe", failed);
   if (!failed) add_unique(search.folders, binary.parent_path().parent_path() / "share/duet/models");
@@ -47,7 +48,8 @@ ModelSearch ModelSearch::from_environment() {
     add_unique(search.folders, fs::path(home) / ".local/share/duet/models");
   }
   std::string data_dirs = variable("XDG_DATA_DIRS");
-  if (data_dirs.empty()) data_dirs = "/usr/local/share:/usr/share";  // the XDG specification's default
+  if (data_dirs.empty())
+    data_dirs = "/usr/local/share:/usr/share";  // the XDG specification's default
   std::istringstream parts(data_dirs);
   for (std::string part; std::getline(parts, part, ':');)
     if (!part.empty()) add_unique(search.folders, fs::path(part) / "duet/models");
@@ -63,7 +65,11 @@ std::vector<fs::path> ModelSearch::all_folders() const {
 
 fs::path ModelSearch::find(const std::string& name) const {
   if (name.empty())
-    throw LoadError({.subject = "--model", .expected = "a name or a directory", .found = "nothing", .file = {}, .hint = {}});
+    throw LoadError({.subject = "--model",
+                     .expected = "a name or a directory",
+                     .found = "nothing",
+                     .file = {},
+                     .hint = {}});
   if (name.find('/') != std::string::npos || is_model_directory(name)) {
     if (!is_directory(name))
       throw LoadError({.subject = "model " + name,
@@ -73,10 +79,12 @@ fs::path ModelSearch::find(const std::string& name) const {
                        .hint = {}});
     return name;
   }
-  // The variable may name one model directory: that is then the default model, or the one of its own name.
+  // The variable may name one model directory: that is then the default model, or the one of its
+  // own name.
   if (is_model_directory(model_dir_variable)) {
     const fs::path directory = fs::path(model_dir_variable).lexically_normal();
-    const fs::path own_name = directory.has_filename() ? directory.filename() : directory.parent_path().filename();
+    const fs::path own_name =
+        directory.has_filename() ? directory.filename() : directory.parent_path().filename();
     if (name == kDefaultModelName || name == own_name) return directory;
   }
   std::string looked;

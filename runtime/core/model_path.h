@@ -12,18 +12,21 @@ inline constexpr const char* kDefaultModelName = "coffee-bar";
 
 /// Where to look, from outside: tests give their own, the program its real environment.
 struct ModelSearch {
-  std::string model_dir_variable;             ///< $DUET_MODEL_DIR: a model directory or a folder of them; may be empty.
+  std::string model_dir_variable;  ///< $DUET_MODEL_DIR: a model directory or a folder of them; may
+                                   ///< be empty.
   std::vector<std::filesystem::path> folders;  ///< Folders of model directories, in order.
 
-  /// $DUET_MODEL_DIR; <source>/configs/models; <prefix>/share/duet/models, prefix being the parent of the binary's
-  /// folder; $XDG_DATA_HOME (or ~/.local/share) and each of $XDG_DATA_DIRS, with /duet/models.
+  /// $DUET_MODEL_DIR; <source>/configs/models; <prefix>/share/duet/models, prefix being the parent
+  /// of the binary's folder; $XDG_DATA_HOME (or ~/.local/share) and each of $XDG_DATA_DIRS, with
+  /// /duet/models.
   static ModelSearch from_environment();
 
   /// Every folder that find() looks into, in order.
   std::vector<std::filesystem::path> all_folders() const;
 
-  /// The directory of the model `name`. A path (with a '/', or naming a directory that exists) is taken as it is; a
-  /// bare name is looked up in all_folders(). Throws LoadError that lists where it looked.
+  /// The directory of the model `name`. A path (with a '/', or naming a directory that exists) is
+  /// taken as it is; a bare name is looked up in all_folders(). Throws LoadError that lists where
+  /// it looked.
   std::filesystem::path find(const std::string& name) const;
 
   /// Names of the models found, each with the directory find(name) would give.

@@ -2,7 +2,8 @@
 
 namespace duet::core {
 
-/// Base of streaming states: a copied tensor shares storage, so copies must be explicit (`clone()`).
+/// Base of streaming states: a copied tensor shares storage, so copies must be explicit
+/// (`clone()`).
 struct MoveOnly {
   MoveOnly() = default;
   MoveOnly(const MoveOnly&) = delete;

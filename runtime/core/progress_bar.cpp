@@ -35,16 +35,16 @@ std::string format_duration(double seconds) {
   return text;
 }
 
-std::string progress_line(std::string_view title, int64_t done, int64_t total, double elapsed_s, double remaining_s,
-                          std::string_view extra, int width) {
+std::string progress_line(std::string_view title, int64_t done, int64_t total, double elapsed_s,
+                          double remaining_s, std::string_view extra, int width) {
   std::string head(title);
   std::string tail;
   double share = -1.0;
   if (total > 0) {
     share = std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0);
     head += " " + std::to_string(static_cast<int>(share * 100.0)) + "%";
-    tail = std::to_string(done) + "/" + std::to_string(total) + " " + format_duration(elapsed_s) + " left " +
-           format_duration(remaining_s);
+    tail = std::to_string(done) + "/" + std::to_string(total) + " " + format_duration(elapsed_s) +
+           " left " + format_duration(remaining_s);
   } else {
     tail = std::to_string(done) + " in " + format_duration(elapsed_s);
   }
@@ -69,7 +69,8 @@ ProgressBar::ProgressBar(std::string title, Config config)
       start_time_(Clock::now()),
       done_(config.start) {}
 
-ProgressBar::ProgressBar(std::string title, int64_t total) : ProgressBar(std::move(title), Config{.total = total}) {}
+ProgressBar::ProgressBar(std::string title, int64_t total)
+    : ProgressBar(std::move(title), Config{.total = total}) {}
 
 ProgressBar::~ProgressBar() { finish(); }
 
@@ -77,7 +78,8 @@ void ProgressBar::update(int64_t done, std::string_view extra) {
   const double elapsed = elapsed_s();
   const auto fresh = static_cast<double>(done - config_.start);
   const auto left = static_cast<double>(config_.total - done);
-  update(done, extra, config_.total > 0 && fresh > 0.0 ? elapsed / fresh * std::max(left, 0.0) : -1.0);
+  update(done, extra,
+         config_.total > 0 && fresh > 0.0 ? elapsed / fresh * std::max(left, 0.0) : -1.0);
 }
 
 void ProgressBar::update(int64_t done, std::string_view extra, double remaining_s) {
@@ -101,7 +103,9 @@ void ProgressBar::finish() {
   is_finished_ = true;
 }
 
-double ProgressBar::elapsed_s() const { return std::chrono::duration<double>(Clock::now() - start_time_).count(); }
+double ProgressBar::elapsed_s() const {
+  return std::chrono::duration<double>(Clock::now() - start_time_).count();
+}
 
 void ProgressBar::draw(bool force) {
   const double now = elapsed_s();
@@ -111,7 +115,8 @@ void ProgressBar::draw(bool force) {
   is_dirty_ = false;
   // One column less than the terminal: a full line would wrap.
   const int width = is_terminal_ ? columns(config_.file_descriptor) - 1 : kPlainWidth;
-  const std::string line = progress_line(title_, done_, config_.total, now, remaining_s_, extra_, width);
+  const std::string line =
+      progress_line(title_, done_, config_.total, now, remaining_s_, extra_, width);
   write(is_terminal_ ? "\r\x1b[K" + line : line + "\n");
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// Progress of a long job on stderr: a bar that redraws itself on a terminal, a plain line now and then elsewhere.
+// Progress of a long job on stderr: a bar that redraws itself on a terminal, a plain line now and
+// then elsewhere.
 
 #include <chrono>
 #include <cstdint>
@@ -12,17 +13,19 @@ namespace duet::core {
 std::string format_duration(double seconds);
 
 /// One line of progress, `width` columns at most:
-/// "train 42% [#####-------] 420/1000 3:20 left 4:36  loss 1.23". total <= 0 means unknown: no bar, no time left.
-std::string progress_line(std::string_view title, int64_t done, int64_t total, double elapsed_s, double remaining_s,
-                          std::string_view extra, int width);
+/// "train 42% [#####-------] 420/1000 3:20 left 4:36  loss 1.23". total <= 0 means unknown: no bar,
+/// no time left.
+std::string progress_line(std::string_view title, int64_t done, int64_t total, double elapsed_s,
+                          double remaining_s, std::string_view extra, int width);
 
-/// Not thread-safe. Draws at most ten times a second on a terminal and every `plain_interval_s` otherwise, so update()
-/// may be called as often as is convenient.
+/// Not thread-safe. Draws at most ten times a second on a terminal and every `plain_interval_s`
+/// otherwise, so update() may be called as often as is convenient.
 class ProgressBar {
  public:
   struct Config {
-    int64_t total = 0;               ///< Units of work; <= 0: unknown.
-    int64_t start = 0;               ///< Units done before this run (a resumed job): they do not count for the rate.
+    int64_t total = 0;  ///< Units of work; <= 0: unknown.
+    int64_t start =
+        0;  ///< Units done before this run (a resumed job): they do not count for the rate.
     double plain_interval_s = 10.0;  ///< Between lines when the output is no terminal.
     int file_descriptor = 2;         ///< Where it draws; stderr.
   };

@@ -37,10 +37,10 @@ models::WhisperEncoder::Config read_whisper(const ConfigReader& node) {
 }
 
 Json write_whisper(const models::WhisperEncoder::Config& c) {
-  return {{"family", "whisper"},        {"mel_bins", c.mel_bins},     {"width", c.width},
-          {"heads", c.heads},           {"layers", c.layers},         {"left_frames", c.left_frames},
-          {"positions", c.positions},   {"top_width", c.top_width},   {"top_heads", c.top_heads},
-          {"top_layers", c.top_layers}, {"top_left", c.top_left},     {"ctc_pieces", c.ctc_pieces}};
+  return {{"family", "whisper"},        {"mel_bins", c.mel_bins},   {"width", c.width},
+          {"heads", c.heads},           {"layers", c.layers},       {"left_frames", c.left_frames},
+          {"positions", c.positions},   {"top_width", c.top_width}, {"top_heads", c.top_heads},
+          {"top_layers", c.top_layers}, {"top_left", c.top_left},   {"ctc_pieces", c.ctc_pieces}};
 }
 
 models::DuplexLmConfig read_lm(const ConfigReader& node) {
@@ -51,7 +51,8 @@ models::DuplexLmConfig read_lm(const ConfigReader& node) {
   out.llm.kv_heads = node.get_int("kv_heads", out.llm.kv_heads, kSize);
   out.llm.head_dim = node.get_int("head_dim", out.llm.head_dim, kSize);
   out.llm.intermediate = node.get_int("intermediate", out.llm.intermediate, kSize);
-  out.llm.rope_theta = node.get_double("rope_theta", out.llm.rope_theta, core::DoubleRange{1.0, 1e12});
+  out.llm.rope_theta =
+      node.get_double("rope_theta", out.llm.rope_theta, core::DoubleRange{1.0, 1e12});
   out.llm.rms_eps = node.get_double("rms_eps", out.llm.rms_eps, core::DoubleRange{0.0, 1.0});
   out.llm.window = node.get_int("window", out.llm.window, IntRange{0, 1'000'000});
   out.llm.sinks = node.get_int("sinks", out.llm.sinks, IntRange{0, 1'000'000});
@@ -101,8 +102,10 @@ codecs::ConvNextCodecConfig read_convnext(const ConfigReader& node) {
   out.encoder_width = node.get_int("encoder_width", out.encoder_width, kSize);
   out.encoder_blocks = node.get_int("encoder_blocks", out.encoder_blocks, kSize);
   out.decoder_width = node.get_int("decoder_width", out.decoder_width, kSize);
-  out.decoder_frame_blocks = node.get_int("decoder_frame_blocks", out.decoder_frame_blocks, IntRange{0, 1000});
-  out.decoder_hop_blocks = node.get_int("decoder_hop_blocks", out.decoder_hop_blocks, IntRange{0, 1000});
+  out.decoder_frame_blocks =
+      node.get_int("decoder_frame_blocks", out.decoder_frame_blocks, IntRange{0, 1000});
+  out.decoder_hop_blocks =
+      node.get_int("decoder_hop_blocks", out.decoder_hop_blocks, IntRange{0, 1000});
   out.validate();
   return out;
 }
@@ -133,21 +136,31 @@ int64_t num_codes(const std::vector<int64_t>& levels) {
 // What no part can check alone.
 void check_parts(const ModelConfig& config) {
   const auto fail = [&](const char* subject, const std::string& expected, int64_t found) {
-    throw core::ConfigError({.subject = subject, .expected = expected, .found = std::to_string(found),
-                             .file = config.config_file(), .hint = {}});
+    throw core::ConfigError({.subject = subject,
+                             .expected = expected,
+                             .found = std::to_string(found),
+                             .file = config.config_file(),
+                             .hint = {}});
   };
   const bool is_convnext = config.codec_family == CodecFamily::kConvNext;
   const int64_t codes = num_codes(is_convnext ? config.convnext.levels : config.nano.levels);
   if (config.lm.num_codebooks != config.num_codebooks())
-    fail("lm.num_codebooks", std::to_string(config.num_codebooks()) + " as the codec", config.lm.num_codebooks);
+    fail("lm.num_codebooks", std::to_string(config.num_codebooks()) + " as the codec",
+         config.lm.num_codebooks);
   if (config.lm.code_vocab != codes + 3)
-    fail("lm.code_vocab", std::to_string(codes + 3) + " (the codec's " + std::to_string(codes) + " codes and 3 more)",
-         config.lm.code_vocab);
+    fail(
+        "lm.code_vocab",
+        std::to_string(codes + 3) + " (the codec's " + std::to_string(codes) + " codes and 3 more)",
+        config.lm.code_vocab);
   if (config.codec_samples_per_frame() * 1000 != config.codec_sample_rate_hz() * kStepMs)
-    fail("codec", std::to_string(config.codec_sample_rate_hz() * kStepMs / 1000) + " samples a frame (80 ms)",
-         config.codec_samples_per_frame());
-  if (!config.silence_codes.empty() && static_cast<int64_t>(config.silence_codes.size()) != config.num_codebooks())
-    fail("codec.silence_codes", "one for each of " + std::to_string(config.num_codebooks()) + " codebooks",
+    fail(
+        "codec",
+        std::to_string(config.codec_sample_rate_hz() * kStepMs / 1000) + " samples a frame (80 ms)",
+        config.codec_samples_per_frame());
+  if (!config.silence_codes.empty() &&
+      static_cast<int64_t>(config.silence_codes.size()) != config.num_codebooks())
+    fail("codec.silence_codes",
+         "one for each of " + std::to_string(config.num_codebooks()) + " codebooks",
          static_cast<int64_t>(config.silence_codes.size()));
   for (const int64_t code : config.silence_codes)
     if (code >= codes) fail("codec.silence_codes", "codes below " + std::to_string(codes), code);
@@ -168,22 +181,25 @@ ModelConfig read_bundled(const ConfigReader& file, ModelConfig config) {
   const ConfigReader codec = file.sub("codec");
   codec.get_choice("family", {"convnext"});
   config.convnext = read_convnext(codec);
-  config.interruptibility = file.get_double("interruptibility", 0.0, core::DoubleRange{-20.0, 20.0});
+  config.interruptibility =
+      file.get_double("interruptibility", 0.0, core::DoubleRange{-20.0, 20.0});
   config.silence_codes = codec.get_int_list("silence_codes", {}, IntRange{0, kSize.max});
   const ConfigReader tokenizer = file.sub("tokenizer");
   config.tokenizer_file = config.dir + "/" + tokenizer.get_string("file");
   config.bos_piece = tokenizer.get_string("bos", "<s>");
   config.eos_piece = tokenizer.get_string("eos", "</s>");
   config.pad_piece = tokenizer.get_string("pad", "<sil>");
-  if (file.has("ctc_tokenizer")) config.ctc_tokenizer_file = config.dir + "/" + file.sub("ctc_tokenizer").get_string("file");
+  if (file.has("ctc_tokenizer"))
+    config.ctc_tokenizer_file = config.dir + "/" + file.sub("ctc_tokenizer").get_string("file");
   file.ignore({"training"});
   file.finish();
-  const int64_t width = config.whisper.top_width, with_posterior = width + config.whisper.ctc_pieces + 1;
+  const int64_t width = config.whisper.top_width,
+                with_posterior = width + config.whisper.ctc_pieces + 1;
   if (config.lm.user_width != width && config.lm.user_width != with_posterior &&
       !(config.lm.user_width == 0 && config.lm.llm.hidden == width))
     file.sub("lm").fail("user_width",
-                        std::to_string(width) + " as encoder.top_width, or " + std::to_string(with_posterior) +
-                            " with the CTC posterior beside it",
+                        std::to_string(width) + " as encoder.top_width, or " +
+                            std::to_string(with_posterior) + " with the CTC posterior beside it",
                         std::to_string(config.lm.user_width));
   return config;
 }
@@ -203,8 +219,10 @@ models::DuplexLmConfig read_llm_config(const std::string& path) {
   out.text_vocab = file.get_int("vocab_size", kSize);
   const std::string type = file.get_choice("model_type", "llama", {"llama", "qwen2", "mistral"});
   out.llm.attention_bias = file.get_bool("attention_bias", type == "qwen2");
-  if (const std::string act = file.get_string("hidden_act", "silu"); act != "silu") file.fail("hidden_act", "silu", act);
-  if (file.has("rope_scaling")) file.fail("rope_scaling", "null", "a map", "scaled rotary positions are not supported");
+  if (const std::string act = file.get_string("hidden_act", "silu"); act != "silu")
+    file.fail("hidden_act", "silu", act);
+  if (file.has("rope_scaling"))
+    file.fail("rope_scaling", "null", "a map", "scaled rotary positions are not supported");
   return out;
 }
 
@@ -213,7 +231,8 @@ ModelConfig read_nemo_model(const ConfigReader& file, ModelConfig config) {
   config.encoder_family = EncoderFamily::kNemo;
   config.codec_family = CodecFamily::kNano;
   config.lm = read_llm_config(config.dir + "/llm_config.json");
-  config.nano = codecs::NanoCodecConfig::parse(ConfigReader::load_file(config.dir + "/codec_config.yaml"));
+  config.nano =
+      codecs::NanoCodecConfig::parse(ConfigReader::load_file(config.dir + "/codec_config.yaml"));
   config.lm.num_codebooks = config.nano.num_groups;
   config.lm.code_vocab = num_codes(config.nano.levels) + 3;
   config.lm.user_width = 0;
@@ -233,7 +252,8 @@ int64_t ModelConfig::codec_sample_rate_hz() const {
   return codec_family == CodecFamily::kConvNext ? convnext.sample_rate_hz : nano.sample_rate_hz;
 }
 int64_t ModelConfig::codec_samples_per_frame() const {
-  return codec_family == CodecFamily::kConvNext ? convnext.samples_per_frame() : nano.samples_per_frame();
+  return codec_family == CodecFamily::kConvNext ? convnext.samples_per_frame()
+                                                : nano.samples_per_frame();
 }
 int64_t ModelConfig::num_codebooks() const {
   return codec_family == CodecFamily::kConvNext ? convnext.num_groups : nano.num_groups;
@@ -243,8 +263,10 @@ ModelConfig read_model_config(const std::string& dir, const std::vector<std::str
   ModelConfig config;
   config.dir = dir;
   const ConfigReader file = ConfigReader::load_file(config.config_file(), overrides);
-  config.kind = !file.has("format_version") && file.has("perception") ? ModelKind::kNemo : ModelKind::kBundled;
-  config = config.kind == ModelKind::kNemo ? read_nemo_model(file, std::move(config)) : read_bundled(file, std::move(config));
+  config.kind = !file.has("format_version") && file.has("perception") ? ModelKind::kNemo
+                                                                      : ModelKind::kBundled;
+  config = config.kind == ModelKind::kNemo ? read_nemo_model(file, std::move(config))
+                                           : read_bundled(file, std::move(config));
   check_parts(config);
   return config;
 }
@@ -273,9 +295,10 @@ std::string bundled_config_json(const ModelConfig& config, const std::string& tr
 ModelTokenizers load_model_tokenizers(ModelConfig& config) {
   ModelTokenizers out;
   out.text = models::load_tokenizer(config.tokenizer_file);
-  const auto fail = [&](const std::string& subject, const std::string& expected, const std::string& found,
-                        const std::string& file) {
-    throw core::LoadError({.subject = subject, .expected = expected, .found = found, .file = file, .hint = {}});
+  const auto fail = [&](const std::string& subject, const std::string& expected,
+                        const std::string& found, const std::string& file) {
+    throw core::LoadError(
+        {.subject = subject, .expected = expected, .found = found, .file = file, .hint = {}});
   };
   if (config.kind == ModelKind::kNemo) {
     out.ids = out.text->special();
@@ -288,7 +311,9 @@ ModelTokenizers load_model_tokenizers(ModelConfig& config) {
       if (!found) fail("tokenizer", "a piece " + piece, "none", config.tokenizer_file);
       return found.value_or(0);
     };
-    out.ids = {.bos = id(config.bos_piece), .eos = id(config.eos_piece), .unk = out.text->special().unk,
+    out.ids = {.bos = id(config.bos_piece),
+               .eos = id(config.eos_piece),
+               .unk = out.text->special().unk,
                .pad = id(config.pad_piece)};
     if (out.text->vocab_size() > config.lm.text_vocab)
       fail("tokenizer", std::to_string(config.lm.text_vocab) + " pieces at most (lm.text_vocab)",
@@ -298,7 +323,8 @@ ModelTokenizers load_model_tokenizers(ModelConfig& config) {
   if (config.ctc_tokenizer_file.empty()) return out;
   out.ctc = models::load_tokenizer(config.ctc_tokenizer_file);
   if (out.ctc->vocab_size() != config.whisper.ctc_pieces)
-    fail("ctc_tokenizer", std::to_string(config.whisper.ctc_pieces) + " pieces (encoder.ctc_pieces)",
+    fail("ctc_tokenizer",
+         std::to_string(config.whisper.ctc_pieces) + " pieces (encoder.ctc_pieces)",
          std::to_string(out.ctc->vocab_size()), config.ctc_tokenizer_file);
   return out;
 }
@@ -308,7 +334,8 @@ models::TensorMap load_model_tensors(ModelConfig& config) {
   if (config.kind == ModelKind::kBundled) return tensors;
   models::merge_lora(tensors, config.lora, config.weights_file());
   models::fold_weight_norm(tensors, config.weights_file());
-  // An exporter that notes the tie in the metadata gives lm_head.weight back as an alias: not missing, and the same values.
+  // An exporter that notes the tie in the metadata gives lm_head.weight back as an alias: not
+  // missing, and the same values.
   config.lm.tie_text = tensors.count("lm_head.weight") == 0;
   return tensors;
 }

@@ -1,7 +1,8 @@
 #pragma once
-// Loads a NeMo duplex bundle: the folder that save_pretrained wrote plus llm_config.json, a tokenizer and
-// codec_config.yaml (docs/model-format.md section 2). Every unknown, missing, misshapen or non-finite tensor and every
-// unknown config key is an error; all of a kind are reported at once.
+// Loads a NeMo duplex bundle: the folder that save_pretrained wrote plus llm_config.json, a
+// tokenizer and codec_config.yaml (docs/model-format.md section 2). Every unknown, missing,
+// misshapen or non-finite tensor and every unknown config key is an error; all of a kind are
+// reported at once.
 
 #include <memory>
 #include <optional>
@@ -18,7 +19,8 @@ namespace duet::engine {
 struct NemoBundleOptions {
   /// An entry of att_context_size when the encoder was trained with several; default: the first.
   std::optional<models::nn::ChunkContext> context;
-  /// Take the codec from codec.nemo (fp32) instead of the copy in model.safetensors (often rounded to bf16).
+  /// Take the codec from codec.nemo (fp32) instead of the copy in model.safetensors (often rounded
+  /// to bf16).
   bool has_codec_of_nemo_file = false;
 };
 
@@ -30,7 +32,8 @@ struct NemoBundle {
   std::unique_ptr<models::Tokenizer> tokenizer;
 };
 
-/// config.json without `format_version` and with `perception`. False when there is no readable config.json.
+/// config.json without `format_version` and with `perception`. False when there is no readable
+/// config.json.
 bool is_nemo_bundle(const std::string& folder);
 
 /// Throws core::LoadError or core::ConfigError.

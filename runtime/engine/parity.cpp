@@ -24,7 +24,8 @@ std::string shape_of(const at::Tensor& x) {
 /// A tensor of the dump, checked; undefined when absent.
 class Dump {
  public:
-  Dump(const models::TensorMap& tensors, std::string file) : tensors_(tensors), file_(std::move(file)) {
+  Dump(const models::TensorMap& tensors, std::string file)
+      : tensors_(tensors), file_(std::move(file)) {
     for (const auto& [name, tensor] : tensors_)
       if (std::find(std::begin(kNames), std::end(kNames), name) == std::end(kNames))
         throw core::LoadError({.subject = name,
@@ -34,15 +35,22 @@ class Dump {
                                .hint = {}});
   }
 
-  at::Tensor real(const std::string& name, int64_t dim) const { return get(name, dim, /*is_integer=*/false); }
-  at::Tensor ids(const std::string& name, int64_t dim) const { return get(name, dim, /*is_integer=*/true); }
-  [[noreturn]] void fail(const std::string& name, const std::string& expected, const std::string& found) const {
-    throw core::LoadError({.subject = name, .expected = expected, .found = found, .file = file_, .hint = {}});
+  at::Tensor real(const std::string& name, int64_t dim) const {
+    return get(name, dim, /*is_integer=*/false);
+  }
+  at::Tensor ids(const std::string& name, int64_t dim) const {
+    return get(name, dim, /*is_integer=*/true);
+  }
+  [[noreturn]] void fail(const std::string& name, const std::string& expected,
+                         const std::string& found) const {
+    throw core::LoadError(
+        {.subject = name, .expected = expected, .found = found, .file = file_, .hint = {}});
   }
 
  private:
-  static constexpr const char* kNames[] = {"pcm",  "mel",         "pre_encode",   "encoder", "adapter",       "user",
-                                           "text", "text_logits", "audio_logits", "codes",   "decoded_codes", "audio"};
+  static constexpr const char* kNames[] = {"pcm",          "mel",   "pre_encode",    "encoder",
+                                           "adapter",      "user",  "text",          "text_logits",
+                                           "audio_logits", "codes", "decoded_codes", "audio"};
 
   at::Tensor get(const std::string& name, int64_t dim, bool is_integer) const {
     const auto found = tensors_.find(name);
@@ -68,7 +76,8 @@ StageParity compare(const std::string& stage, const at::Tensor& ours, const at::
   }
   out.num_values = reference.numel();
   if (out.num_values == 0) return out;
-  const at::Tensor want = reference.to(at::kDouble), difference = (ours.to(at::kDouble) - want).abs();
+  const at::Tensor want = reference.to(at::kDouble),
+                   difference = (ours.to(at::kDouble) - want).abs();
   if (!at::isfinite(difference).all().item<bool>()) {
     out.problem = "values that are not finite";
     return out;
@@ -84,19 +93,22 @@ StageParity compare(const std::string& stage, const at::Tensor& ours, const at::
   out.p99 = rank(0.99);
   out.max = rank(1.0);
   out.max_reference = want.abs().max().item<double>();
-  const at::Tensor beyond = (difference > options.absolute + options.relative * want.abs()).flatten(1 % want.dim());
+  const at::Tensor beyond =
+      (difference > options.absolute + options.relative * want.abs()).flatten(1 % want.dim());
   const at::Tensor rows = (beyond.dim() > 1 ? beyond.any(1) : beyond).nonzero();
   if (rows.size(0) > 0) out.first_differing = rows[0][0].item<int64_t>();
   return out;
 }
 
 struct Said {
-  at::Tensor text, codes;                 // [T], [T, K]
-  at::Tensor text_logits, audio_logits;   // [T, Vt], [T, K, V]
+  at::Tensor text, codes;                // [T], [T, K]
+  at::Tensor text_logits, audio_logits;  // [T, Vt], [T, K, V]
 };
 
-/// Runs the LM over user frames [1, T, D]. With `text` and `codes` those are fed back, else what it says itself.
-Said run_lm(const models::DuplexLm& lm, const at::Tensor& user, const at::Tensor& text, const at::Tensor& codes) {
+/// Runs the LM over user frames [1, T, D]. With `text` and `codes` those are fed back, else what it
+/// says itself.
+Said run_lm(const models::DuplexLm& lm, const at::Tensor& user, const at::Tensor& text,
+            const at::Tensor& codes) {
   auto state = lm.initial_state(1);
   models::DuplexLm::Tokens heard = lm.initial_tokens(1);
   std::vector<at::Tensor> all_text, all_codes, text_logits, audio_logits;
@@ -107,12 +119,14 @@ Said run_lm(const models::DuplexLm& lm, const at::Tensor& user, const at::Tensor
     all_codes.push_back(said.codes);
     text_logits.push_back(logits.text);
     audio_logits.push_back(logits.audio);
-    heard = text.defined() ? models::DuplexLm::Tokens{text.narrow(0, t, 1), codes.narrow(0, t, 1)} : said;
+    heard = text.defined() ? models::DuplexLm::Tokens{text.narrow(0, t, 1), codes.narrow(0, t, 1)}
+                           : said;
   }
   return {at::cat(all_text), at::cat(all_codes), at::cat(text_logits), at::cat(audio_logits)};
 }
 
-TokenParity compare_tokens(const std::string& mode, const Said& ours, const at::Tensor& text, const at::Tensor& codes) {
+TokenParity compare_tokens(const std::string& mode, const Said& ours, const at::Tensor& text,
+                           const at::Tensor& codes) {
   TokenParity out;
   out.mode = mode;
   out.num_steps = text.size(0);
@@ -130,7 +144,8 @@ at::Tensor without_control(const ParityModel& model, const at::Tensor& codes) {
   models::ControlCodes::State state;
   at::Tensor out = codes.clone();
   const auto width = static_cast<size_t>(out.size(1));
-  for (int64_t t = 0; t < out.size(0); ++t) control.replace({out.data_ptr<int64_t>() + t * out.size(1), width}, state);
+  for (int64_t t = 0; t < out.size(0); ++t)
+    control.replace({out.data_ptr<int64_t>() + t * out.size(1), width}, state);
   return out;
 }
 
@@ -148,13 +163,14 @@ at::Tensor hear_in_packets(const models::SpeechEncoder& encoder, const at::Tenso
   auto state = encoder.initial_state(1);
   std::vector<at::Tensor> parts;
   for (int64_t start = 0; start < pcm.size(1); start += models::kUserFrameSamples)
-    parts.push_back(
-        encoder.step(pcm.narrow(1, start, std::min(models::kUserFrameSamples, pcm.size(1) - start)), *state));
+    parts.push_back(encoder.step(
+        pcm.narrow(1, start, std::min(models::kUserFrameSamples, pcm.size(1) - start)), *state));
   parts.push_back(encoder.flush(*state));
   return at::cat(parts, 1);
 }
 
-void compare_perception(const ParityModel& model, const Dump& dump, const at::Tensor& pcm, ParityReport& report) {
+void compare_perception(const ParityModel& model, const Dump& dump, const at::Tensor& pcm,
+                        ParityReport& report) {
   const auto add = [&](const char* name, const at::Tensor& ours) {
     const at::Tensor want = dump.real(name, 2);
     if (want.defined()) report.stages.push_back(compare(name, ours[0], want, report.options));
@@ -171,15 +187,20 @@ void compare_perception(const ParityModel& model, const Dump& dump, const at::Te
 }
 
 /// The LM and all after it, on our own user frames.
-void compare_speech(const ParityModel& model, const Dump& dump, const at::Tensor& user, ParityReport& report) {
+void compare_speech(const ParityModel& model, const Dump& dump, const at::Tensor& user,
+                    ParityReport& report) {
   const at::Tensor text = dump.ids("text", 1), codes = dump.ids("codes", 2);
   if (text.defined() != codes.defined())
-    dump.fail(text.defined() ? "codes" : "text", "both text and codes, or neither", "only one of them");
+    dump.fail(text.defined() ? "codes" : "text", "both text and codes, or neither",
+              "only one of them");
   if (text.defined()) {
     const auto& lm = model.lm->config();
-    if (text.size(0) != user.size(1)) dump.fail("text", std::to_string(user.size(1)) + " steps", shape_of(text));
+    if (text.size(0) != user.size(1))
+      dump.fail("text", std::to_string(user.size(1)) + " steps", shape_of(text));
     if (codes.size(0) != text.size(0) || codes.size(1) != lm.num_codebooks)
-      dump.fail("codes", "[" + std::to_string(text.size(0)) + "," + std::to_string(lm.num_codebooks) + "]", shape_of(codes));
+      dump.fail("codes",
+                "[" + std::to_string(text.size(0)) + "," + std::to_string(lm.num_codebooks) + "]",
+                shape_of(codes));
     if (text.lt(0).any().item<bool>() || text.ge(lm.text_vocab).any().item<bool>())
       dump.fail("text", "ids below " + std::to_string(lm.text_vocab), "others");
     if (codes.lt(0).any().item<bool>() || codes.ge(lm.code_vocab).any().item<bool>())
@@ -192,26 +213,36 @@ void compare_speech(const ParityModel& model, const Dump& dump, const at::Tensor
     add("text_logits", 2, forced.text_logits);
     add("audio_logits", 3, forced.audio_logits);
     report.tokens.push_back(compare_tokens("teacher-forced", forced, text, codes));
-    report.tokens.push_back(compare_tokens("free-running", run_lm(*model.lm, user, {}, {}), text, codes));
+    report.tokens.push_back(
+        compare_tokens("free-running", run_lm(*model.lm, user, {}, {}), text, codes));
   }
   const at::Tensor given = dump.ids("decoded_codes", 2), audio = dump.real("audio", 1);
   if (given.defined() && (given.size(0) == 0 || given.size(1) != model.codec->num_codebooks()))
-    dump.fail("decoded_codes", "frames of " + std::to_string(model.codec->num_codebooks()) + " codes", shape_of(given));
+    dump.fail("decoded_codes",
+              "frames of " + std::to_string(model.codec->num_codebooks()) + " codes",
+              shape_of(given));
   if (given.defined() && codes.defined())
-    report.stages.push_back(compare("decoded_codes", without_control(model, codes), given, {0.0, 0.0}));
+    report.stages.push_back(
+        compare("decoded_codes", without_control(model, codes), given, {0.0, 0.0}));
   if (!audio.defined()) return;
-  if (!given.defined() && !codes.defined()) dump.fail("audio", "codes or decoded_codes beside it", "neither");
+  if (!given.defined() && !codes.defined())
+    dump.fail("audio", "codes or decoded_codes beside it", "neither");
   report.stages.push_back(
-      compare("audio", speak(*model.codec, given.defined() ? given : without_control(model, codes)), audio, report.options));
+      compare("audio", speak(*model.codec, given.defined() ? given : without_control(model, codes)),
+              audio, report.options));
 }
 
-nlohmann::json first_of(const std::optional<int64_t>& value) { return value ? nlohmann::json(*value) : nlohmann::json(); }
+nlohmann::json first_of(const std::optional<int64_t>& value) {
+  return value ? nlohmann::json(*value) : nlohmann::json();
+}
 
 }  // namespace
 
 bool ParityReport::is_within() const {
-  return std::all_of(stages.begin(), stages.end(), [](const StageParity& stage) { return stage.is_within(); }) &&
-         std::none_of(tokens.begin(), tokens.end(), [](const TokenParity& mode) { return mode.first_differing.has_value(); });
+  return std::all_of(stages.begin(), stages.end(),
+                     [](const StageParity& stage) { return stage.is_within(); }) &&
+         std::none_of(tokens.begin(), tokens.end(),
+                      [](const TokenParity& mode) { return mode.first_differing.has_value(); });
 }
 
 ParityReport compare_with_reference(const ParityModel& model, const models::TensorMap& reference,
@@ -234,34 +265,38 @@ ParityReport compare_with_reference(const ParityModel& model, const models::Tens
 
 std::string ParityReport::to_table() const {
   char line[256];
-  std::snprintf(line, sizeof line, "%-15s %9s %10s %10s %10s %10s %10s  %s\n", "stage", "values", "mean", "p90", "p99",
-                "max", "max|ref|", "first beyond the limit");
+  std::snprintf(line, sizeof line, "%-15s %9s %10s %10s %10s %10s %10s  %s\n", "stage", "values",
+                "mean", "p90", "p99", "max", "max|ref|", "first beyond the limit");
   std::string text = line;
   for (const StageParity& stage : stages) {
-    const std::string verdict = !stage.problem.empty()   ? stage.problem
-                                : stage.first_differing ? "row " + std::to_string(*stage.first_differing)
-                                                        : "none";
-    std::snprintf(line, sizeof line, "%-15s %9lld %10.3g %10.3g %10.3g %10.3g %10.3g  %s\n", stage.stage.c_str(),
-                  static_cast<long long>(stage.num_values), stage.mean, stage.p90, stage.p99, stage.max,
-                  stage.max_reference, verdict.c_str());
+    const std::string verdict = !stage.problem.empty() ? stage.problem
+                                : stage.first_differing
+                                    ? "row " + std::to_string(*stage.first_differing)
+                                    : "none";
+    std::snprintf(line, sizeof line, "%-15s %9lld %10.3g %10.3g %10.3g %10.3g %10.3g  %s\n",
+                  stage.stage.c_str(), static_cast<long long>(stage.num_values), stage.mean,
+                  stage.p90, stage.p99, stage.max, stage.max_reference, verdict.c_str());
     text += line;
   }
   for (const TokenParity& mode : tokens) {
-    const std::string first = mode.first_differing ? "first differing step " + std::to_string(*mode.first_differing)
-                                                   : std::string("no step differs");
+    const std::string first = mode.first_differing
+                                  ? "first differing step " + std::to_string(*mode.first_differing)
+                                  : std::string("no step differs");
     std::snprintf(line, sizeof line, "tokens, %-15s text %lld of %lld, codes %lld of %lld, %s\n",
                   (mode.mode + ":").c_str(), static_cast<long long>(mode.num_equal_text),
-                  static_cast<long long>(mode.num_steps), static_cast<long long>(mode.num_equal_codes),
+                  static_cast<long long>(mode.num_steps),
+                  static_cast<long long>(mode.num_equal_codes),
                   static_cast<long long>(mode.num_steps), first.c_str());
     text += line;
   }
-  std::snprintf(line, sizeof line, "limit %.3g + %.3g |ref|: %s\n", options.absolute, options.relative,
-                is_within() ? "within" : "exceeded");
+  std::snprintf(line, sizeof line, "limit %.3g + %.3g |ref|: %s\n", options.absolute,
+                options.relative, is_within() ? "within" : "exceeded");
   return text + line;
 }
 
 std::string ParityReport::to_json() const {
-  nlohmann::json json = {{"absolute", options.absolute}, {"relative", options.relative}, {"within", is_within()}};
+  nlohmann::json json = {
+      {"absolute", options.absolute}, {"relative", options.relative}, {"within", is_within()}};
   json["stages"] = nlohmann::json::array();
   for (const StageParity& stage : stages)
     json["stages"].push_back({{"stage", stage.stage},

@@ -35,7 +35,8 @@ int64_t argmax(std::span<const float> values) {
   return std::max_element(values.begin(), values.end()) - values.begin();
 }
 
-models::SamplerConfig sampler_config(const EngineParts& parts, const runtime::SessionOptions& options) {
+models::SamplerConfig sampler_config(const EngineParts& parts,
+                                     const runtime::SessionOptions& options) {
   models::SamplerConfig config = parts.sampler;
   config.temperature = options.temperature;
   config.seed = options.seed;
@@ -50,7 +51,8 @@ int64_t delay_blocks(const models::SpeechEncoder& encoder) {
 
 class TorchSession : public runtime::Session {
  public:
-  TorchSession(const EngineParts& parts, const runtime::EngineInfo& engine_info, const runtime::SessionOptions& options)
+  TorchSession(const EngineParts& parts, const runtime::EngineInfo& engine_info,
+               const runtime::SessionOptions& options)
       : Session(engine_info),
         parts_(parts),
         greets_(options.greet),
@@ -96,14 +98,16 @@ class TorchSession : public runtime::Session {
     greeting_due_ = greets_;
     last_ctc_ = -1;
     speaking_ = 0.0F;
-    queue_.assign(static_cast<size_t>(delay_blocks(*parts_.encoder)) * static_cast<size_t>(info().output_block_samples),
+    queue_.assign(static_cast<size_t>(delay_blocks(*parts_.encoder)) *
+                      static_cast<size_t>(info().output_block_samples),
                   0.0F);
   }
 
   /// LM, sampler, text and codec for one user frame [1, 1, U].
   void say(const at::Tensor& frame, runtime::StepOutput& out) {
     const models::DuplexLm::Logits logits = parts_.lm->step(frame, heard_, lm_state_);
-    const at::Tensor text = logits.text.to(at::kFloat).contiguous(), audio = logits.audio.to(at::kFloat).contiguous();
+    const at::Tensor text = logits.text.to(at::kFloat).contiguous(),
+                     audio = logits.audio.to(at::kFloat).contiguous();
     const bool was_in_turn = sampler_state_.in_turn;
     int64_t token = sampler_.sample_text(row(text, 0), sampler_state_);
     if (greeting_due_) {
@@ -113,14 +117,17 @@ class TorchSession : public runtime::Session {
     }
     const int64_t num = parts_.lm->config().num_codebooks;
     std::vector<int64_t> codes(static_cast<size_t>(num));
-    for (int64_t k = 0; k < num; ++k) codes[static_cast<size_t>(k)] = sampler_.sample_code(row(audio, k), sampler_state_);
+    for (int64_t k = 0; k < num; ++k)
+      codes[static_cast<size_t>(k)] = sampler_.sample_code(row(audio, k), sampler_state_);
     heard_ = {at::full({1}, token, at::kLong), at::tensor(codes, at::kLong).view({1, num})};
     tell(token, was_in_turn, out);
     out.text_token = static_cast<int>(token);
     out.codes.assign(codes.begin(), codes.end());
     control_.replace(codes, control_state_);
     const at::Tensor pcm =
-        parts_.codec->step(at::tensor(codes, at::kLong).view({1, num, 1}), *codec_state_).to(at::kFloat).contiguous();
+        parts_.codec->step(at::tensor(codes, at::kLong).view({1, num, 1}), *codec_state_)
+            .to(at::kFloat)
+            .contiguous();
     queue_.insert(queue_.end(), pcm.data_ptr<float>(), pcm.data_ptr<float>() + pcm.numel());
   }
 
@@ -142,7 +149,8 @@ class TorchSession : public runtime::Session {
     if (const at::Tensor logit = parts_.encoder->speaking_logit(frames); logit.defined())
       speaking_ = at::sigmoid(logit.to(at::kFloat)).select(1, logit.size(1) - 1).item<float>();
     if (!user_text_) return;
-    const at::Tensor logits = parts_.encoder->ctc_logits(frames).to(at::kFloat).contiguous();  // [1, t, classes]
+    const at::Tensor logits =
+        parts_.encoder->ctc_logits(frames).to(at::kFloat).contiguous();  // [1, t, classes]
     for (int64_t t = 0; t < logits.size(1); ++t) {
       const int64_t best = argmax(row(logits, t));
       const bool is_blank = best == logits.size(2) - 1;
@@ -161,7 +169,8 @@ class TorchSession : public runtime::Session {
 
   void give_block(runtime::StepOutput& out) {
     const auto size = static_cast<size_t>(info().output_block_samples);
-    if (queue_.size() < size) throw std::runtime_error("the encoder gave fewer frames than its declared latency allows");
+    if (queue_.size() < size)
+      throw std::runtime_error("the encoder gave fewer frames than its declared latency allows");
     out.pcm.resize(size);
     for (size_t i = 0; i < size; ++i)  // NaN passes: the caller reports it.
       out.pcm[i] = std::isnan(queue_[i]) ? queue_[i] : std::clamp(queue_[i], -1.0F, 1.0F);
@@ -188,7 +197,8 @@ class TorchSession : public runtime::Session {
   std::vector<float> queue_;  // Output samples not yet given; at most delay_blocks + 1 blocks.
 };
 
-void require_equal(const char* subject, const std::string& expected_by, int64_t expected, int64_t found) {
+void require_equal(const char* subject, const std::string& expected_by, int64_t expected,
+                   int64_t found) {
   if (expected == found) return;
   throw core::ConfigError({.subject = subject,
                            .expected = std::to_string(expected) + " (" + expected_by + ")",
@@ -202,21 +212,25 @@ void check_parts(const EngineParts& parts) {
   const models::DuplexLmConfig& lm = parts.lm->config();
   require_equal("lm input width", "width of the encoder's frames", parts.encoder->width(),
                 lm.user_width > 0 ? lm.user_width : lm.llm.hidden);
-  require_equal("lm.num_codebooks", "codebooks of the codec", parts.codec->num_codebooks(), lm.num_codebooks);
-  require_equal("lm.code_vocab", "codes of the codec + 3", parts.codec->codebook_size() + 3, lm.code_vocab);
+  require_equal("lm.num_codebooks", "codebooks of the codec", parts.codec->num_codebooks(),
+                lm.num_codebooks);
+  require_equal("lm.code_vocab", "codes of the codec + 3", parts.codec->codebook_size() + 3,
+                lm.code_vocab);
   // A step is 80 ms on both sides: samples per frame * 16000 = 1280 * output rate.
   require_equal("codec samples per frame", "80 ms at the codec's rate",
-                kBlock * parts.codec->sample_rate_hz() / models::kUserSampleRateHz, parts.codec->samples_per_frame());
+                kBlock * parts.codec->sample_rate_hz() / models::kUserSampleRateHz,
+                parts.codec->samples_per_frame());
   if (!parts.silence_codes.empty())
     require_equal("silence_codes", "one per codebook", lm.num_codebooks,
                   static_cast<int64_t>(parts.silence_codes.size()));
   for (const int64_t id : {parts.sampler.text_pad, parts.sampler.text_bos, parts.sampler.text_eos})
     if (id < 0 || id >= lm.text_vocab)
-      throw core::ConfigError({.subject = "text ids",
-                               .expected = "ids below lm.text_vocab (" + std::to_string(lm.text_vocab) + ")",
-                               .found = std::to_string(id),
-                               .file = {},
-                               .hint = {}});
+      throw core::ConfigError(
+          {.subject = "text ids",
+           .expected = "ids below lm.text_vocab (" + std::to_string(lm.text_vocab) + ")",
+           .found = std::to_string(id),
+           .file = {},
+           .hint = {}});
   require_equal("text pad", "lm.text_pad", lm.text_pad, parts.sampler.text_pad);
   if (parts.ctc_tokenizer)
     require_equal("ctc_tokenizer pieces", "CTC classes of the encoder but the blank",
@@ -231,7 +245,8 @@ class TorchEngine : public runtime::Engine {
     info_.output_rate_hz = static_cast<int>(parts_.codec->sample_rate_hz());
     info_.block_samples = static_cast<int>(kBlock);
     info_.output_block_samples = static_cast<int>(parts_.codec->samples_per_frame());
-    info_.step_seconds = static_cast<double>(kBlock) / static_cast<double>(models::kUserSampleRateHz);
+    info_.step_seconds =
+        static_cast<double>(kBlock) / static_cast<double>(models::kUserSampleRateHz);
     info_.encoder_lookahead_samples = static_cast<int>(parts_.encoder_lookahead_samples);
     info_.codec_latency_samples = static_cast<int>(parts_.codec->overlap_samples());
     info_.num_codebooks = static_cast<int>(parts_.codec->num_codebooks());
@@ -247,7 +262,8 @@ class TorchEngine : public runtime::Engine {
 
   const runtime::EngineInfo& info() const noexcept override { return info_; }
 
-  std::unique_ptr<runtime::Session> make_session(const runtime::SessionOptions& options) const override {
+  std::unique_ptr<runtime::Session> make_session(
+      const runtime::SessionOptions& options) const override {
     runtime::validate(options);
     return std::make_unique<TorchSession>(parts_, info_, options);
   }

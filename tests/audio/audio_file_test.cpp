@@ -21,13 +21,14 @@ namespace {
 std::vector<float> sine(std::size_t size, int rate_hz, double hz = 440.0, double amplitude = 0.5) {
   std::vector<float> samples(size);
   for (std::size_t i = 0; i < size; ++i) {
-    samples[i] = static_cast<float>(amplitude * std::sin(2.0 * M_PI * hz * static_cast<double>(i) / rate_hz));
+    samples[i] = static_cast<float>(amplitude *
+                                    std::sin(2.0 * M_PI * hz * static_cast<double>(i) / rate_hz));
   }
   return samples;
 }
 
-std::string write_as(const TempDir& dir, const std::string& name, int format, const std::vector<float>& samples, int rate_hz,
-                     int channels = 1) {
+std::string write_as(const TempDir& dir, const std::string& name, int format,
+                     const std::vector<float>& samples, int rate_hz, int channels = 1) {
   SF_INFO info{};
   info.samplerate = rate_hz;
   info.channels = channels;
@@ -56,7 +57,8 @@ double snr_db(const std::vector<float>& got, const std::vector<float>& want) {
 TEST_CASE("PCM16 WAV comes back to the bit", "[unit]") {
   const TempDir dir;
   std::mt19937 random(1);
-  std::vector<float> samples = {-1.0F, 32767.0F / 32768.0F, 0.0F, 1.0F / 32768.0F, -1.0F / 32768.0F};
+  std::vector<float> samples = {-1.0F, 32767.0F / 32768.0F, 0.0F, 1.0F / 32768.0F,
+                                -1.0F / 32768.0F};
   while (samples.size() < 5000) {
     samples.push_back(static_cast<float>(static_cast<int>(random() % 65536) - 32768) / 32768.0F);
   }
@@ -78,12 +80,15 @@ TEST_CASE("values outside [-1, 1] are clipped, not wrapped", "[unit]") {
 TEST_CASE("FLAC, float WAV and Ogg-Opus are read", "[unit]") {
   const TempDir dir;
   const auto samples = sine(48000, 48000);
-  const auto flac = audio::load_audio_file(write_as(dir, "a.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, samples, 48000));
+  const auto flac = audio::load_audio_file(
+      write_as(dir, "a.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, samples, 48000));
   CHECK(flac.samples.size() == samples.size());
   CHECK(snr_db(flac.samples, samples) > 80.0);
-  const auto wav = audio::load_audio_file(write_as(dir, "a.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT, samples, 48000));
+  const auto wav = audio::load_audio_file(
+      write_as(dir, "a.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT, samples, 48000));
   CHECK(wav.samples == samples);
-  const auto opus = audio::load_audio_file(write_as(dir, "a.ogg", SF_FORMAT_OGG | SF_FORMAT_OPUS, samples, 48000));
+  const auto opus = audio::load_audio_file(
+      write_as(dir, "a.ogg", SF_FORMAT_OGG | SF_FORMAT_OPUS, samples, 48000));
   CHECK(opus.rate_hz == 48000);
   CHECK(opus.samples.size() == samples.size());
   CHECK(snr_db(opus.samples, samples) > 15.0);  // Lossy: the waveform is near, and in time.
@@ -108,7 +113,8 @@ TEST_CASE("a WAV whose data chunk promises more than the file has is refused", "
   const std::string path = dir.write("cut.wav", bytes.substr(0, 1044));
   CHECK_THROWS_AS(audio::load_audio_file(path), core::LoadError);
   CHECK_THROWS_WITH(audio::load_audio_file(path),
-                    "data chunk: expected 2000 bytes (its header), found 1000 in " + path + " (the file is truncated)");
+                    "data chunk: expected 2000 bytes (its header), found 1000 in " + path +
+                        " (the file is truncated)");
   // Cut inside the header: every length gives an error and never a crash.
   for (std::size_t size = 0; size < 44; ++size) {
     INFO("bytes " << size);
@@ -131,21 +137,25 @@ TEST_CASE("a WAV from a pipe, with the unknown size, is read to its end", "[unit
 TEST_CASE("text, empty, zero-sample, missing and odd inputs say what they are", "[unit]") {
   const TempDir dir;
   const std::string text = dir.write("text.wav", "hello, I am no audio\nsecond line\n");
-  CHECK_THROWS_WITH(audio::load_audio_file(text),
-                    "audio file: expected a WAV, FLAC or Ogg file, found text (\"hello, I am no audio\") in " + text);
+  CHECK_THROWS_WITH(
+      audio::load_audio_file(text),
+      "audio file: expected a WAV, FLAC or Ogg file, found text (\"hello, I am no audio\") in " +
+          text);
   const std::string empty = dir.write("empty.wav", "");
   CHECK_THROWS_WITH(audio::load_audio_file(empty), Contains("found an empty file in " + empty));
   audio::write_wav_file(dir.file("none.wav"), {}, 16000);
   CHECK_THROWS_WITH(audio::load_audio_file(dir.file("none.wav")),
                     "samples: expected at least 1, found 0 in " + dir.file("none.wav"));
-  CHECK_THROWS_WITH(audio::load_audio_file(dir.file("missing.wav")), Contains("found no such file"));
+  CHECK_THROWS_WITH(audio::load_audio_file(dir.file("missing.wav")),
+                    Contains("found no such file"));
   CHECK_THROWS_WITH(audio::load_audio_file(dir.path()), Contains("found a folder"));
   CHECK_THROWS_WITH(audio::load_audio_file("/dev/null"), Contains("found a device or pipe"));
   std::string noise(4096, '\0');
   std::mt19937 random(2);
   for (char& c : noise) c = static_cast<char>(random());
   CHECK_THROWS_AS(audio::load_audio_file(dir.write("noise.wav", noise)), core::LoadError);
-  CHECK_THROWS_WITH(audio::load_audio_file(write_as(dir, "slow.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16, {0.1F}, 100)),
+  CHECK_THROWS_WITH(audio::load_audio_file(
+                        write_as(dir, "slow.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16, {0.1F}, 100)),
                     Contains("sample rate: expected 4000 to 384000 Hz, found 100"));
 }
 
@@ -154,13 +164,17 @@ TEST_CASE("a non-finite sample and a truncated FLAC are found while reading", "[
   auto samples = sine(1000, 16000);
   samples[123] = std::numeric_limits<float>::quiet_NaN();
   const auto path = write_as(dir, "nan.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT, samples, 16000);
-  CHECK_THROWS_WITH(audio::load_audio_file(path), "sample 123: expected a finite number, found nan in " + path);
-  const auto flac = write_as(dir, "a.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, sine(48000, 16000), 16000);
+  CHECK_THROWS_WITH(audio::load_audio_file(path),
+                    "sample 123: expected a finite number, found nan in " + path);
+  const auto flac =
+      write_as(dir, "a.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, sine(48000, 16000), 16000);
   const std::string bytes = TempDir::read(flac);
-  CHECK_THROWS_AS(audio::load_audio_file(dir.write("cut.flac", bytes.substr(0, bytes.size() / 2))), core::LoadError);
+  CHECK_THROWS_AS(audio::load_audio_file(dir.write("cut.flac", bytes.substr(0, bytes.size() / 2))),
+                  core::LoadError);
 }
 
-TEST_CASE("no partial file: an abandoned writer leaves nothing, and the older file as it was", "[unit]") {
+TEST_CASE("no partial file: an abandoned writer leaves nothing, and the older file as it was",
+          "[unit]") {
   const TempDir dir;
   dir.write("a.wav", "older");
   {

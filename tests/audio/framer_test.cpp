@@ -16,7 +16,8 @@ TEST_CASE("any chunking gives the same blocks, in order, nothing lost", "[proper
     std::vector<float> got;
     std::vector<float> block(1280);
     for (std::size_t at = 0; at < stream.size();) {
-      const std::size_t size = std::min<std::size_t>(random() % (seed % 2 == 0 ? 300 : 9000), stream.size() - at);
+      const std::size_t size =
+          std::min<std::size_t>(random() % (seed % 2 == 0 ? 300 : 9000), stream.size() - at);
       framer.push(std::span(stream).subspan(at, size));
       at += size;
       while (framer.pop(block)) got.insert(got.end(), block.begin(), block.end());
@@ -26,7 +27,8 @@ TEST_CASE("any chunking gives the same blocks, in order, nothing lost", "[proper
     CHECK(framer.flush(block) == 777);
     got.insert(got.end(), block.begin(), block.end());
     CHECK(std::equal(stream.begin(), stream.end(), got.begin()));
-    CHECK(std::all_of(got.begin() + std::ssize(stream), got.end(), [](float x) { return x == 0.0F; }));
+    CHECK(std::all_of(got.begin() + std::ssize(stream), got.end(),
+                      [](float x) { return x == 0.0F; }));
     CHECK(got.size() == 21 * 1280);
     CHECK(framer.flush(block) == 0);
   }

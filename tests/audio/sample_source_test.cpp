@@ -22,7 +22,9 @@ struct Pipe {
     if (ends[1] >= 0) ::close(ends[1]);
     ends[1] = -1;
   }
-  void write(const std::string& bytes) { REQUIRE(::write(ends[1], bytes.data(), bytes.size()) == std::ssize(bytes)); }
+  void write(const std::string& bytes) {
+    REQUIRE(::write(ends[1], bytes.data(), bytes.size()) == std::ssize(bytes));
+  }
   int ends[2];
 };
 

@@ -17,7 +17,8 @@ TEST_CASE("logs go to stderr, from their level on", "[unit]") {
   });
   set_log_level(before);
   CHECK(got.out.empty());
-  CHECK_THAT(got.err, Catch::Matchers::Contains("warning") && Catch::Matchers::Contains("this {} stays as it is"));
+  CHECK_THAT(got.err, Catch::Matchers::Contains("warning") &&
+                          Catch::Matchers::Contains("this {} stays as it is"));
   CHECK_THAT(got.err, !Catch::Matchers::Contains("not this"));
 }
 

@@ -38,7 +38,8 @@ TEST_CASE("DUET_MODEL_DIR goes first, as a folder of models or as a model", "[un
   root.make_model("a/coffee-bar");
   const fs::path own = root.make_model("mine/coffee-bar");
   const fs::path single = root.make_model("single");
-  CHECK(ModelSearch{(root.path() / "mine").string(), {root.path() / "a"}}.find("coffee-bar") == own);
+  CHECK(ModelSearch{(root.path() / "mine").string(), {root.path() / "a"}}.find("coffee-bar") ==
+        own);
   const ModelSearch one{single.string() + "/", {root.path() / "a"}};
   CHECK(one.find(kDefaultModelName) == single / "");
   CHECK(one.find("single") == single / "");
@@ -54,10 +55,12 @@ TEST_CASE("a path is taken as it is and must be a directory", "[unit]") {
   CHECK_THROWS_WITH(search.find((model / "config.json").string()), Contains("found a file"));
 }
 
-TEST_CASE("a model that is nowhere: the error lists where it was looked for and the way out", "[unit]") {
+TEST_CASE("a model that is nowhere: the error lists where it was looked for and the way out",
+          "[unit]") {
   CHECK_THROWS_AS((ModelSearch{"", {}}.find("tea")), LoadError);
   CHECK_THROWS_WITH((ModelSearch{"", {"/nowhere/a", "/nowhere/b"}}.find("tea")),
-                    Contains("model tea: expected") && Contains("/nowhere/a, /nowhere/b") && Contains("DUET_MODEL_DIR"));
+                    Contains("model tea: expected") && Contains("/nowhere/a, /nowhere/b") &&
+                        Contains("DUET_MODEL_DIR"));
   CHECK_THROWS_WITH((ModelSearch{"", {}}.find("")), Contains("--model"));
 }
 
@@ -80,5 +83,6 @@ TEST_CASE("the environment's folders follow the XDG rules", "[unit]") {
   unsetenv("XDG_DATA_DIRS");
   REQUIRE(folders.size() >= 4);
   const std::vector<fs::path> tail(folders.end() - 3, folders.end());
-  CHECK(tail == std::vector<fs::path>{"/x/home/duet/models", "/x/one/duet/models", "/x/two/duet/models"});
+  CHECK(tail ==
+        std::vector<fs::path>{"/x/home/duet/models", "/x/one/duet/models", "/x/two/duet/models"});
 }

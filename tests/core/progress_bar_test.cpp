@@ -26,11 +26,13 @@ TEST_CASE("a progress line shows share, bar, count, times and the extra text", "
 
 TEST_CASE("a line never exceeds the width and the share stays within 0..100 %", "[unit]") {
   for (int width = 0; width < 60; ++width)
-    CHECK(static_cast<int>(progress_line("title", 5, 10, 1.0, 1.0, "extra text", width).size()) <= width);
+    CHECK(static_cast<int>(progress_line("title", 5, 10, 1.0, 1.0, "extra text", width).size()) <=
+          width);
   CHECK_THAT(progress_line("t", 20, 10, 1.0, 0.0, "", 80), Contains("100%"));
 }
 
-TEST_CASE("elsewhere than on a terminal a bar prints plain lines, few of them, and the last state", "[unit]") {
+TEST_CASE("elsewhere than on a terminal a bar prints plain lines, few of them, and the last state",
+          "[unit]") {
   const duet::test::Captured got = duet::test::capture([] {
     ProgressBar bar("job", 1000);
     for (int i = 1; i <= 1000; ++i) bar.update(i, "x");

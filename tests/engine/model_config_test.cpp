@@ -26,22 +26,32 @@ namespace {
 template <typename E, typename Call>
 std::string told(const TemporaryFolder& folder, Call&& call) {
   std::string text = error_of<E>(call);
-  for (size_t at; (at = text.find(folder.path())) != std::string::npos;) text.replace(at, folder.path().size(), "DIR");
+  for (size_t at; (at = text.find(folder.path())) != std::string::npos;)
+    text.replace(at, folder.path().size(), "DIR");
   return text;
 }
 
 void write_nemo_model(const TemporaryFolder& folder, bool is_tied) {
-  folder.write("config.json", R"({"pretrained_llm": "x", "perception": {"target": "y"}, "duplex_user_channel_weight": 2.0,
+  folder.write(
+      "config.json",
+      R"({"pretrained_llm": "x", "perception": {"target": "y"}, "duplex_user_channel_weight": 2.0,
     "lora": {"task_type": "CAUSAL_LM", "r": 2, "lora_alpha": 4}})");
-  folder.write("llm_config.json", R"({"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 4,
+  folder.write(
+      "llm_config.json",
+      R"({"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 4,
     "num_key_value_heads": 2, "intermediate_size": 24, "vocab_size": 420, "rms_norm_eps": 1e-5, "rope_scaling": null,
     "max_position_embeddings": 2048})");
-  folder.write("codec_config.yaml", "sample_rate: 22050\nsamples_per_frame: 1764\n"
-               "vector_quantizer: {_target_: x.GroupFiniteScalarQuantizer, num_groups: 2, num_levels_per_group: [5, 4, 3]}\n"
-               "audio_decoder: {_target_: x.CausalHiFiGANDecoder, up_sample_rates: [7, 7, 6, 6], input_dim: 6, base_channels: 32,\n"
+  folder.write("codec_config.yaml",
+               "sample_rate: 22050\nsamples_per_frame: 1764\n"
+               "vector_quantizer: {_target_: x.GroupFiniteScalarQuantizer, num_groups: 2, "
+               "num_levels_per_group: [5, 4, 3]}\n"
+               "audio_decoder: {_target_: x.CausalHiFiGANDecoder, up_sample_rates: [7, 7, 6, 6], "
+               "input_dim: 6, base_channels: 32,\n"
                "  activation: half_snake, output_activation: clamp, pad_mode: zeros}\n");
-  folder.write("tokenizer.json", TemporaryFolder::read(DUET_SOURCE_DIR "/tests/data/tokenizer/llama.json"));
-  folder.write("tokenizer_config.json", R"({"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"})");
+  folder.write("tokenizer.json",
+               TemporaryFolder::read(DUET_SOURCE_DIR "/tests/data/tokenizer/llama.json"));
+  folder.write("tokenizer_config.json",
+               R"({"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"})");
   const std::string q = "llm.base_model.model.layers.0.self_attn.q_proj";
   duet::models::TensorMap tensors = {{q + ".base_layer.weight", at::ones({16, 16})},
                                      {q + ".lora_A.default.weight", at::ones({2, 16})},
@@ -74,13 +84,15 @@ TEST_CASE("a bundled model comes back as it was written", "[unit]") {
   CHECK(config.lm.text_pad == 3);
   REQUIRE(tokenizers.ctc);
 
-  const duet::models::TensorMap tensors = load_model_tensors(config), want = duet::test::tiny_model_tensors();
+  const duet::models::TensorMap tensors = load_model_tensors(config),
+                                want = duet::test::tiny_model_tensors();
   REQUIRE(tensors.size() == want.size());
   for (const auto& [name, tensor] : want) {
     INFO(name);
     REQUIRE(tensors.count(name) == 1);
     CHECK(tensors.at(name).sizes() == tensor.sizes());
-    CHECK(tensors.at(name).allclose(tensor.to(tensors.at(name).scalar_type()), 1e-3, tensor.abs().max().item<double>() / 250));
+    CHECK(tensors.at(name).allclose(tensor.to(tensors.at(name).scalar_type()), 1e-3,
+                                    tensor.abs().max().item<double>() / 250));
   }
 }
 
@@ -96,20 +108,30 @@ TEST_CASE("a bundled config that does not fit together says where", "[unit]") {
   const auto refusal = [&](const std::string& assignment) {
     return told<Error>(folder, [&] { read_model_config(folder.path(), {assignment}); });
   };
-  CHECK(refusal("format_version=2") ==
-        "format_version: expected 1, found 2 in DIR/config.json (made for another version of duet)");
-  CHECK(refusal("lm.layres=3") == "unknown key: found lm.layres (did you mean layers?) in DIR/config.json");
-  CHECK(refusal("lm.num_codebooks=3") == "lm.num_codebooks: expected 2 as the codec, found 3 in DIR/config.json");
-  CHECK(refusal("lm.code_vocab=16") ==
-        "lm.code_vocab: expected 15 (the codec's 12 codes and 3 more), found 16 in DIR/config.json");
-  CHECK(refusal("codec.sample_rate_hz=16000") == "codec: expected 1280 samples a frame (80 ms), found 640 in DIR/config.json");
+  CHECK(
+      refusal("format_version=2") ==
+      "format_version: expected 1, found 2 in DIR/config.json (made for another version of duet)");
+  CHECK(refusal("lm.layres=3") ==
+        "unknown key: found lm.layres (did you mean layers?) in DIR/config.json");
+  CHECK(refusal("lm.num_codebooks=3") ==
+        "lm.num_codebooks: expected 2 as the codec, found 3 in DIR/config.json");
+  CHECK(
+      refusal("lm.code_vocab=16") ==
+      "lm.code_vocab: expected 15 (the codec's 12 codes and 3 more), found 16 in DIR/config.json");
+  CHECK(refusal("codec.sample_rate_hz=16000") ==
+        "codec: expected 1280 samples a frame (80 ms), found 640 in DIR/config.json");
   CHECK(refusal("codec.silence_codes=[1]") ==
         "codec.silence_codes: expected one for each of 2 codebooks, found 1 in DIR/config.json");
-  CHECK(refusal("codec.silence_codes=[1, 12]") == "codec.silence_codes: expected codes below 12, found 12 in DIR/config.json");
-  CHECK(refusal("lm.user_width=25") == "lm.user_width: expected 24 as encoder.top_width, or 425 with the CTC posterior beside it, found 25 in DIR/config.json");
-  CHECK(refusal("encoder.family=wav2vec") == "encoder.family: expected whisper, found \"wav2vec\" in DIR/config.json");
-  CHECK_THAT(told<LoadError>(folder, [&] { read_model_config(folder / "no"); }),
-             Catch::Equals("configuration: expected a readable file, found none in DIR/no/config.json"));
+  CHECK(refusal("codec.silence_codes=[1, 12]") ==
+        "codec.silence_codes: expected codes below 12, found 12 in DIR/config.json");
+  CHECK(refusal("lm.user_width=25") ==
+        "lm.user_width: expected 24 as encoder.top_width, or 425 with the CTC posterior beside it, "
+        "found 25 in DIR/config.json");
+  CHECK(refusal("encoder.family=wav2vec") ==
+        "encoder.family: expected whisper, found \"wav2vec\" in DIR/config.json");
+  CHECK_THAT(
+      told<LoadError>(folder, [&] { read_model_config(folder / "no"); }),
+      Catch::Equals("configuration: expected a readable file, found none in DIR/no/config.json"));
 }
 
 TEST_CASE("tokenizers that do not fit the model are refused", "[unit]") {
@@ -121,11 +143,14 @@ TEST_CASE("tokenizers that do not fit the model are refused", "[unit]") {
       load_model_tokenizers(config);
     });
   };
-  CHECK(refusal("tokenizer.pad=<quiet>") == "tokenizer: expected a piece <quiet>, found none in DIR/sentencepiece.model");
+  CHECK(refusal("tokenizer.pad=<quiet>") ==
+        "tokenizer: expected a piece <quiet>, found none in DIR/sentencepiece.model");
   CHECK(refusal("lm.text_vocab=399") ==
-        "tokenizer: expected 399 pieces at most (lm.text_vocab), found 400 in DIR/sentencepiece.model");
+        "tokenizer: expected 399 pieces at most (lm.text_vocab), found 400 in "
+        "DIR/sentencepiece.model");
   CHECK(refusal("encoder.ctc_pieces=401") ==
-        "ctc_tokenizer: expected 401 pieces (encoder.ctc_pieces), found 400 in DIR/sentencepiece.model");
+        "ctc_tokenizer: expected 401 pieces (encoder.ctc_pieces), found 400 in "
+        "DIR/sentencepiece.model");
 }
 
 TEST_CASE("a NeMo bundle: side files, LoRA, weight norm, tied head", "[unit]") {
@@ -146,7 +171,8 @@ TEST_CASE("a NeMo bundle: side files, LoRA, weight norm, tied head", "[unit]") {
     CHECK(tokenizers.ids.bos == 1);
     const duet::models::TensorMap tensors = load_model_tensors(config);
     CHECK(config.lm.tie_text == is_tied);
-    CHECK(tensors.at("llm.layers.0.self_attn.q_proj.weight")[0][0].item<float>() == 5.0F);  // 1 + 4 / 2 * 2
+    CHECK(tensors.at("llm.layers.0.self_attn.q_proj.weight")[0][0].item<float>() ==
+          5.0F);  // 1 + 4 / 2 * 2
     CHECK(tensors.at("audio_codec.x.weight")[1][2].item<float>() == 0.5F);
     std::filesystem::remove(folder / "llm_config.json");
     CHECK(told<LoadError>(folder, [&] { read_model_config(folder.path()); }) ==

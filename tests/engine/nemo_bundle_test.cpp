@@ -1,4 +1,5 @@
-// NeMo bundles from disk: the golden tiny model and variants of it, written as save_pretrained would and loaded again.
+// NeMo bundles from disk: the golden tiny model and variants of it, written as save_pretrained
+// would and loaded again.
 #include "runtime/engine/nemo_bundle.h"
 
 #include <ATen/ATen.h>
@@ -34,13 +35,15 @@ struct Recipe {
   models::TensorMap tensors() const {
     test::GoldenWeightReader reader;
     const models::WeightScope root(reader);
-    const auto llm_config = models::parse_nemo_llm(core::ConfigReader::parse(llm, "llm_config.json"));
-    const auto parsed = models::parse_nemo_duplex(core::ConfigReader::parse(config, "config.json"), llm_config,
-                                                  num_codebooks, num_codes, 0);
+    const auto llm_config =
+        models::parse_nemo_llm(core::ConfigReader::parse(llm, "llm_config.json"));
+    const auto parsed = models::parse_nemo_duplex(core::ConfigReader::parse(config, "config.json"),
+                                                  llm_config, num_codebooks, num_codes, 0);
     const models::NemoPerception perception(parsed.perception, root.sub("perception"));
     const models::DuplexLm lm(parsed.lm, root);
     const codecs::NanoDecoder decoder(
-        codecs::NanoCodecConfig::parse(core::ConfigReader::parse(codec, "codec_config.yaml")), root.sub("audio_codec"));
+        codecs::NanoCodecConfig::parse(core::ConfigReader::parse(codec, "codec_config.yaml")),
+        root.sub("audio_codec"));
     models::TensorMap all = reader.tensors();
     all["_control_codes"] = at::arange(num_codes, num_codes + 3, at::kLong);
     return all;
@@ -50,7 +53,9 @@ struct Recipe {
     folder.write("llm_config.json", llm);
     folder.write("codec_config.yaml", codec);
     folder.write("tokenizer.json", test::tiny_tokenizer());
-    folder.write("tokenizer_config.json", R"({"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": null})");
+    folder.write(
+        "tokenizer_config.json",
+        R"({"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": null})");
     models::save_safetensors(folder.file("model.safetensors"), all);
   }
 };
@@ -78,12 +83,14 @@ Said converse(const NemoBundle& bundle, const at::Tensor& pcm, int64_t packet) {
       said.text.push_back(heard.text[0].item<int64_t>());
       codes.push_back(heard.codes);
       at::Tensor decoded = heard.codes.clone();
-      control.replace({decoded.data_ptr<int64_t>(), static_cast<size_t>(decoded.numel())}, control_state);
+      control.replace({decoded.data_ptr<int64_t>(), static_cast<size_t>(decoded.numel())},
+                      control_state);
       audio.push_back(bundle.codec->step(decoded.unsqueeze(2), *voice)[0]);
     }
   };
   for (int64_t start = 0; start < pcm.size(1); start += packet)
-    step(bundle.perception->step(pcm.narrow(1, start, std::min(packet, pcm.size(1) - start)), *hearing));
+    step(bundle.perception->step(pcm.narrow(1, start, std::min(packet, pcm.size(1) - start)),
+                                 *hearing));
   step(bundle.perception->flush(*hearing));
   said.codes = at::cat(codes);
   said.audio = at::cat(audio);
@@ -92,7 +99,8 @@ Said converse(const NemoBundle& bundle, const at::Tensor& pcm, int64_t packet) {
 
 const std::vector<int64_t> kText{17, 3, 35, 18, 24, 10, 25, 37, 23, 6, 12};
 
-std::string load_error(const support::TempDir& folder, const engine::NemoBundleOptions& options = {}) {
+std::string load_error(const support::TempDir& folder,
+                       const engine::NemoBundleOptions& options = {}) {
   try {
     engine::load_nemo_bundle(folder.path(), options);
   } catch (const core::Error& error) {
@@ -111,7 +119,8 @@ TEST_CASE("the golden tiny model loads from a bundle and says the reference's wo
   tensors["audio_codec.audio_encoder.pre_conv.conv.bias"] = at::zeros({3});
   tensors["audio_codec.mel_loss_fn.mel_features.0.fb"] = at::zeros({3});
   tensors["audio_codec.stft_loss_fn.loss_fns.1.window"] = at::zeros({3});
-  tensors["perception.encoder.layers.0.conv.batch_norm.num_batches_tracked"] = at::zeros({}, at::kLong);
+  tensors["perception.encoder.layers.0.conv.batch_norm.num_batches_tracked"] =
+      at::zeros({}, at::kLong);
   recipe.write(folder, tensors);
   CHECK(engine::is_nemo_bundle(folder.path()));
   const NemoBundle bundle = engine::load_nemo_bundle(folder.path());
@@ -121,7 +130,8 @@ TEST_CASE("the golden tiny model loads from a bundle and says the reference's wo
   const Said said = converse(bundle, test::golden_signal(), 1280);
   CHECK(said.text == kText);
   CHECK(said.audio.abs().sum().item<double>() == Approx(11.80705).margin(165 * 2e-5));
-  for (const int64_t packet : {123, 4000, 12800}) CHECK(converse(bundle, test::golden_signal(), packet).text == kText);
+  for (const int64_t packet : {123, 4000, 12800})
+    CHECK(converse(bundle, test::golden_signal(), packet).text == kText);
 }
 
 TEST_CASE("a look-ahead of a list is an option of loading", "[golden]") {
@@ -130,15 +140,16 @@ TEST_CASE("a look-ahead of a list is an option of loading", "[golden]") {
   Recipe recipe;
   recipe.set({"perception.modality_adapter.att_context_size=[4,0]"});
   recipe.write(folder, recipe.tensors());
-  const NemoBundle bundle =
-      engine::load_nemo_bundle(folder.path(), {.context = models::nn::ChunkContext{4, 1}, .has_codec_of_nemo_file = false});
+  const NemoBundle bundle = engine::load_nemo_bundle(
+      folder.path(), {.context = models::nn::ChunkContext{4, 1}, .has_codec_of_nemo_file = false});
   const at::Tensor user = bundle.perception->forward(test::golden_signal());
-  test::expect_close(user[0][10].narrow(0, 0, 4), at::tensor({0.71193, -0.49456, 0.51129, -0.12720}),
-                     test::kGoldenTolerance);
+  test::expect_close(user[0][10].narrow(0, 0, 4),
+                     at::tensor({0.71193, -0.49456, 0.51129, -0.12720}), test::kGoldenTolerance);
   CHECK(bundle.perception->lookahead_samples() == 200);
 }
 
-TEST_CASE("variant: identity connector, batch norm, no biases, three codebooks, tanh and ungrouped", "[property]") {
+TEST_CASE("variant: identity connector, batch norm, no biases, three codebooks, tanh and ungrouped",
+          "[property]") {
   const support::TempDir folder;
   Recipe recipe;
   recipe.set({"perception.modality_adapter={_target_: x.IdentityConnector, d_model: 32}",
@@ -187,8 +198,10 @@ TEST_CASE("variant: bf16 with tied embeddings and LoRA equals the merged model",
       continue;
     }
     const std::string stem = peft.substr(0, peft.size() - 7);
-    const at::Tensor a = (test::noise({4, tensor.size(1)}, test::fnv1a(name)) * 0.2).to(at::kBFloat16);
-    const at::Tensor b = (test::noise({tensor.size(0), 4}, test::fnv1a(name) + 1) * 0.2).to(at::kBFloat16);
+    const at::Tensor a =
+        (test::noise({4, tensor.size(1)}, test::fnv1a(name)) * 0.2).to(at::kBFloat16);
+    const at::Tensor b =
+        (test::noise({tensor.size(0), 4}, test::fnv1a(name) + 1) * 0.2).to(at::kBFloat16);
     lora_tensors[stem + ".base_layer.weight"] = tensor;
     lora_tensors[stem + ".lora_A.default.weight"] = a;
     lora_tensors[stem + ".lora_B.default.weight"] = b;
@@ -196,12 +209,16 @@ TEST_CASE("variant: bf16 with tied embeddings and LoRA equals the merged model",
         tensor.to(at::kFloat) + alpha / rank * at::matmul(b.to(at::kFloat), a.to(at::kFloat));
   }
   recipe.write(merged, merged_tensors);
-  recipe.set({"lora={r: 4, lora_alpha: 8, lora_dropout: 0.01, task_type: CAUSAL_LM, target_modules: [q_proj, down_proj]}",
-              "torch_dtype=bfloat16"});
+  recipe.set(
+      {"lora={r: 4, lora_alpha: 8, lora_dropout: 0.01, task_type: CAUSAL_LM, target_modules: "
+       "[q_proj, down_proj]}",
+       "torch_dtype=bfloat16"});
   recipe.write(with_lora, lora_tensors);
-  const NemoBundle a = engine::load_nemo_bundle(with_lora.path()), b = engine::load_nemo_bundle(merged.path());
+  const NemoBundle a = engine::load_nemo_bundle(with_lora.path()),
+                   b = engine::load_nemo_bundle(merged.path());
   CHECK(a.config.lm.tie_text);
-  const Said said_a = converse(a, test::golden_signal(), 1280), said_b = converse(b, test::golden_signal(), 1280);
+  const Said said_a = converse(a, test::golden_signal(), 1280),
+             said_b = converse(b, test::golden_signal(), 1280);
   CHECK(said_a.text == said_b.text);
   CHECK(at::equal(said_a.codes, said_b.codes));
   test::expect_close(said_a.audio, said_b.audio, {2e-5, 0.0});
@@ -214,7 +231,8 @@ TEST_CASE("variant: bf16 with tied embeddings and LoRA equals the merged model",
   const NemoBundle c = engine::load_nemo_bundle(plain.path());
   auto state_a = a.lm->initial_state(1), state_c = c.lm->initial_state(1);
   const auto first = user.narrow(1, 0, 1);
-  CHECK((a.lm->step(first, a.lm->initial_tokens(1), state_a).text - c.lm->step(first, c.lm->initial_tokens(1), state_c).text)
+  CHECK((a.lm->step(first, a.lm->initial_tokens(1), state_a).text -
+         c.lm->step(first, c.lm->initial_tokens(1), state_c).text)
             .abs()
             .max()
             .item<double>() > 1e-3);
@@ -233,7 +251,9 @@ TEST_CASE("bundles that are not whole say what is wrong, all of it", "[unit]") {
     recipe.write(folder, tensors);
     const std::string error = load_error(folder);
     CHECK_THAT(error, Catch::Contains("perception.proj.bias: expected [48], found nothing"));
-    CHECK_THAT(error, Catch::Contains("perception.encoder.layers.0.norm_out.weight: expected [32], found [31]"));
+    CHECK_THAT(
+        error,
+        Catch::Contains("perception.encoder.layers.0.norm_out.weight: expected [32], found [31]"));
     CHECK_THAT(error, Catch::Contains("llm.norm.weight: expected finite values"));
     CHECK_THAT(error, Catch::Contains("surprise: expected no such tensor, found [2]"));
     CHECK_THAT(error, Catch::Contains("model.safetensors"));
@@ -242,18 +262,22 @@ TEST_CASE("bundles that are not whole say what is wrong, all of it", "[unit]") {
     models::TensorMap tensors = good;
     tensors["_control_codes"] = at::tensor({4032, 4033, 4034}, at::kLong);
     recipe.write(folder, tensors);
-    CHECK_THAT(load_error(folder), Catch::Contains("_control_codes: expected 60 and the two ids after it"));
+    CHECK_THAT(load_error(folder),
+               Catch::Contains("_control_codes: expected 60 and the two ids after it"));
   }
   SECTION("files") {
     recipe.write(folder, good);
-    for (const char* name : {"config.json", "llm_config.json", "codec_config.yaml", "model.safetensors"}) {
+    for (const char* name :
+         {"config.json", "llm_config.json", "codec_config.yaml", "model.safetensors"}) {
       const std::string text = support::TempDir::read(folder.file(name));
       std::filesystem::remove(folder.file(name));
-      CHECK_THAT(load_error(folder), Catch::Contains(std::string(name) + ": expected a file, found nothing"));
+      CHECK_THAT(load_error(folder),
+                 Catch::Contains(std::string(name) + ": expected a file, found nothing"));
       folder.write(name, text);
     }
     CHECK(load_error(folder) == "loaded");
-    CHECK_THAT(load_error(folder, {.context = {}, .has_codec_of_nemo_file = true}), Catch::Contains("codec.nemo: expected a file"));
+    CHECK_THAT(load_error(folder, {.context = {}, .has_codec_of_nemo_file = true}),
+               Catch::Contains("codec.nemo: expected a file"));
   }
   SECTION("an unknown key") {
     Recipe other;

@@ -30,10 +30,13 @@ struct Tiny {
   Tiny()
       : config(models::parse_nemo_duplex(
             core::ConfigReader::parse(test::tiny_nemo_config(), "config.json"),
-            models::parse_nemo_llm(core::ConfigReader::parse(test::tiny_llm_config(), "llm_config.json")), 2, 60, 0)),
+            models::parse_nemo_llm(
+                core::ConfigReader::parse(test::tiny_llm_config(), "llm_config.json")),
+            2, 60, 0)),
         perception(config.perception, root.sub("perception")),
         lm(config.lm, root),
-        codec(codecs::NanoCodecConfig::parse(core::ConfigReader::parse(test::tiny_codec_config(), "codec_config.yaml")),
+        codec(codecs::NanoCodecConfig::parse(
+                  core::ConfigReader::parse(test::tiny_codec_config(), "codec_config.yaml")),
               root.sub("audio_codec")) {}
   engine::ParityModel parts() const { return {&perception, &lm, &codec, {}}; }
 };
@@ -58,14 +61,15 @@ std::string refusal(const Tiny& tiny, const models::TensorMap& dump) {
 
 TEST_CASE("the tiny model agrees with its reference dump in every stage", "[golden]") {
   const Tiny tiny;
-  const ParityReport report =
-      engine::compare_with_reference(tiny.parts(), models::load_safetensors(kDump), kDump, {5e-4, 0.0});
+  const ParityReport report = engine::compare_with_reference(
+      tiny.parts(), models::load_safetensors(kDump), kDump, {5e-4, 0.0});
   INFO(report.to_table());
   CHECK(report.is_within());
   std::vector<std::string> names;
   for (const auto& each : report.stages) names.push_back(each.stage);
-  CHECK(names == std::vector<std::string>{"mel", "pre_encode", "encoder", "adapter", "user", "user, streamed", "text_logits",
-                                          "audio_logits", "decoded_codes", "audio"});
+  CHECK(names == std::vector<std::string>{"mel", "pre_encode", "encoder", "adapter", "user",
+                                          "user, streamed", "text_logits", "audio_logits",
+                                          "decoded_codes", "audio"});
   CHECK(stage(report, "mel").num_values == 6400);
   CHECK(stage(report, "audio").max < 2e-5);
   REQUIRE(report.tokens.size() == 2);
@@ -94,7 +98,8 @@ TEST_CASE("parity finds the stage and the first step that differ", "[unit]") {
   CHECK(encoder.p99 < 1e-3);  // two of 352 values
   CHECK(encoder.mean == Approx(0.75 / 352).margin(1e-4));
   CHECK(stage(report, "audio").problem == "shape [165], reference [150]");
-  // Step 6 says something else than the dump; step 7 hears the dump's token and may differ too, earlier ones not.
+  // Step 6 says something else than the dump; step 7 hears the dump's token and may differ too,
+  // earlier ones not.
   CHECK(report.tokens[0].mode == "teacher-forced");
   CHECK(report.tokens[0].first_differing == 6);
   CHECK(report.tokens[1].first_differing == 6);
@@ -107,8 +112,9 @@ TEST_CASE("percentiles are nearest ranks", "[unit]") {
   models::TensorMap dump = models::load_safetensors(kDump);
   at::InferenceMode inference;
   // pcm and mel only: stages that are not in the dump are not compared.
-  models::TensorMap small{{"pcm", dump["pcm"].clone()},
-                          {"mel", tiny.perception.forward_stages(dump["pcm"].unsqueeze(0)).mel[0].clone()}};
+  models::TensorMap small{
+      {"pcm", dump["pcm"].clone()},
+      {"mel", tiny.perception.forward_stages(dump["pcm"].unsqueeze(0)).mel[0].clone()}};
   at::Tensor flat = small["mel"].view({-1});
   for (int64_t i = 0; i < 641; ++i) flat[i * 7] += 1.0;  // one more than a tenth of 6400
   ParityReport report = engine::compare_with_reference(tiny.parts(), small, "dump");
@@ -140,22 +146,33 @@ TEST_CASE("dumps that are not what they say are refused in one line", "[unit]") 
   };
   models::TensorMap dump = good;
   dump.erase("pcm");
-  CHECK(refusal(tiny, dump) == "pcm: expected the user's samples at 16 kHz, found nothing in dump.safetensors");
+  CHECK(refusal(tiny, dump) ==
+        "pcm: expected the user's samples at 16 kHz, found nothing in dump.safetensors");
   dump = good;
   dump.erase("codes");
-  CHECK(refusal(tiny, dump) == "codes: expected both text and codes, or neither, found only one of them in dump.safetensors");
-  CHECK_THAT(with("melt", at::zeros({1})), Catch::Contains("melt: expected one of the names of docs/parity.md"));
+  CHECK(refusal(tiny, dump) ==
+        "codes: expected both text and codes, or neither, found only one of them in "
+        "dump.safetensors");
+  CHECK_THAT(with("melt", at::zeros({1})),
+             Catch::Contains("melt: expected one of the names of docs/parity.md"));
   CHECK_THAT(with("mel", at::zeros({80})), Catch::Contains("mel: expected 2 axes, found [80]"));
-  CHECK_THAT(with("text", at::zeros({11})), Catch::Contains("text: expected integers, found Float"));
-  CHECK_THAT(with("text", at::zeros({7}, at::kLong)), Catch::Contains("text: expected 11 steps, found [7]"));
-  CHECK_THAT(with("text", at::full({11}, 40, at::kLong)), Catch::Contains("text: expected ids below 40"));
-  CHECK_THAT(with("codes", at::zeros({11, 3}, at::kLong)), Catch::Contains("codes: expected [11,2], found [11,3]"));
+  CHECK_THAT(with("text", at::zeros({11})),
+             Catch::Contains("text: expected integers, found Float"));
+  CHECK_THAT(with("text", at::zeros({7}, at::kLong)),
+             Catch::Contains("text: expected 11 steps, found [7]"));
+  CHECK_THAT(with("text", at::full({11}, 40, at::kLong)),
+             Catch::Contains("text: expected ids below 40"));
+  CHECK_THAT(with("codes", at::zeros({11, 3}, at::kLong)),
+             Catch::Contains("codes: expected [11,2], found [11,3]"));
 }
 
 TEST_CASE("the report reads the same as a table and as JSON", "[unit]") {
   const Tiny tiny;
-  const ParityReport report = engine::compare_with_reference(tiny.parts(), models::load_safetensors(kDump), kDump);
-  CHECK_THAT(report.to_table(), Catch::Contains("tokens, free-running:   text 11 of 11, codes 11 of 11, no step differs"));
+  const ParityReport report =
+      engine::compare_with_reference(tiny.parts(), models::load_safetensors(kDump), kDump);
+  CHECK_THAT(
+      report.to_table(),
+      Catch::Contains("tokens, free-running:   text 11 of 11, codes 11 of 11, no step differs"));
   CHECK_THAT(report.to_table(), Catch::Contains("limit 0.0005 + 0.001 |ref|: within"));
   const auto json = nlohmann::json::parse(report.to_json());
   CHECK(json["within"] == true);

@@ -15,9 +15,9 @@ using engine::EngineParts;
 
 namespace {
 
-// A model that says what the "user" dictates. Text ids: 0 pad, 1 bos, 2 eos, then words. Of block t, sample 0 is the
-// text id of step t, sample 1 whether its codes are control codes, sample 2 the CTC class (2: blank), sample 3 the
-// logit of speaking.
+// A model that says what the "user" dictates. Text ids: 0 pad, 1 bos, 2 eos, then words. Of block
+// t, sample 0 is the text id of step t, sample 1 whether its codes are control codes, sample 2 the
+// CTC class (2: blank), sample 3 the logit of speaking.
 constexpr int64_t kWidth = 16, kVocab = 8, kCodebooks = 2, kCodes = 5;
 constexpr int64_t kSamples = 1920;
 
@@ -40,7 +40,9 @@ struct ScriptedEncoder : models::SpeechEncoder {
     auto& count = static_cast<Count&>(state);
     if (count.blocks == fails_at) throw std::runtime_error("no more");
     at::Tensor frame = at::zeros({1, 1, kWidth});
-    const auto dictated = [&](int64_t sample) { return static_cast<int64_t>(pcm[0][sample].item<float>()); };
+    const auto dictated = [&](int64_t sample) {
+      return static_cast<int64_t>(pcm[0][sample].item<float>());
+    };
     frame[0][0][dictated(0)] = 5.0;
     frame[0][0][8 + dictated(1)] = 5.0;
     frame[0][0][10 + dictated(2)] = 5.0;
@@ -53,8 +55,12 @@ struct ScriptedEncoder : models::SpeechEncoder {
   int64_t width() const override { return kWidth; }
   int64_t lookahead_samples() const override { return 200 + (chunk - 1) * 1280; }
   int64_t num_ctc_classes() const override { return 3; }
-  at::Tensor ctc_logits(const at::Tensor& frames) const override { return frames.narrow(-1, 10, 3); }
-  at::Tensor speaking_logit(const at::Tensor& frames) const override { return frames.select(-1, 13); }
+  at::Tensor ctc_logits(const at::Tensor& frames) const override {
+    return frames.narrow(-1, 10, 3);
+  }
+  at::Tensor speaking_logit(const at::Tensor& frames) const override {
+    return frames.select(-1, 13);
+  }
 };
 
 // Every sample of frame t is (code of codebook 0) / 10 + t / 1000.
@@ -90,8 +96,8 @@ struct WordTokenizer : models::Tokenizer {
   std::vector<std::string> words;
 };
 
-// The LM's layers add nothing; its heads read the dictation off the user frame. With `free` the layers are alive and
-// what it says depends on all it heard.
+// The LM's layers add nothing; its heads read the dictation off the user frame. With `free` the
+// layers are alive and what it says depends on all it heard.
 struct ScriptedWeights : models::WeightReader {
   bool free = false;
   at::Tensor parameter(const std::string& name, at::IntArrayRef shape, models::Init init) override {
@@ -113,7 +119,8 @@ struct ScriptedWeights : models::WeightReader {
     }
     return value;
   }
-  at::Tensor buffer(const std::string&, at::IntArrayRef shape, const std::function<at::Tensor()>&) override {
+  at::Tensor buffer(const std::string&, at::IntArrayRef shape,
+                    const std::function<at::Tensor()>&) override {
     return at::zeros(shape);
   }
   bool contains(const std::string&) const override { return true; }
@@ -163,7 +170,8 @@ std::vector<float> block(int text, int control = 0, int ctc = 2, float speaking 
   return samples;
 }
 
-std::vector<runtime::StepOutput> run(runtime::Session& session, const std::vector<std::vector<float>>& blocks) {
+std::vector<runtime::StepOutput> run(runtime::Session& session,
+                                     const std::vector<std::vector<float>>& blocks) {
   std::vector<runtime::StepOutput> all;
   for (const auto& one : blocks) session.step(one, all.emplace_back());
   return all;
@@ -172,8 +180,9 @@ std::vector<runtime::StepOutput> run(runtime::Session& session, const std::vecto
 bool same(const std::vector<runtime::StepOutput>& a, const std::vector<runtime::StepOutput>& b) {
   bool equal = a.size() == b.size();
   for (size_t i = 0; equal && i < a.size(); ++i)
-    equal = a[i].pcm == b[i].pcm && a[i].codes == b[i].codes && a[i].text_token == b[i].text_token &&
-            a[i].agent_text == b[i].agent_text && a[i].user_text == b[i].user_text;
+    equal = a[i].pcm == b[i].pcm && a[i].codes == b[i].codes &&
+            a[i].text_token == b[i].text_token && a[i].agent_text == b[i].agent_text &&
+            a[i].user_text == b[i].user_text;
   return equal;
 }
 
@@ -185,8 +194,9 @@ runtime::SessionOptions session_options(uint64_t seed, double temperature, bool 
   return options;
 }
 
-const std::vector<std::vector<float>> kTurn = {block(0), block(1), block(3), block(5, 1), block(6),
-                                               block(2, 1), block(0), block(1), block(4), block(2)};
+const std::vector<std::vector<float>> kTurn = {block(0), block(1),    block(3), block(5, 1),
+                                               block(6), block(2, 1), block(0), block(1),
+                                               block(4), block(2)};
 
 }  // namespace
 
@@ -220,8 +230,9 @@ TEST_CASE("the engine tells turns, text and codes of the model's own tokens", "[
 TEST_CASE("the engine reports what the encoder heard", "[unit]") {
   const auto engine = engine::make_torch_engine(make_parts());
   const auto session = engine->make_session({});
-  const auto out = run(*session, {block(0, 0, 2), block(0, 0, 0, 2.0F), block(0, 0, 0), block(0, 0, 1), block(0, 0, 2),
-                                  block(0, 0, 0), block(0, 0, 2), block(0, 0, 0)});
+  const auto out =
+      run(*session, {block(0, 0, 2), block(0, 0, 0, 2.0F), block(0, 0, 0), block(0, 0, 1),
+                     block(0, 0, 2), block(0, 0, 0), block(0, 0, 2), block(0, 0, 0)});
   std::string heard;
   for (const auto& step : out) heard += step.user_text + "|";
   CHECK(heard == "| yes||ter|| yes|| yes|");  // repeats count once, unless a blank lies between
@@ -229,7 +240,8 @@ TEST_CASE("the engine reports what the encoder heard", "[unit]") {
   CHECK(out[1].user_speaking == Approx(1.0 / (1.0 + std::exp(-2.0))));
 }
 
-TEST_CASE("an encoder that gives two frames at a time costs one block of silence at the start", "[unit]") {
+TEST_CASE("an encoder that gives two frames at a time costs one block of silence at the start",
+          "[unit]") {
   const auto one = engine::make_torch_engine(make_parts());
   const auto two = engine::make_torch_engine(make_parts({.chunk = 2}));
   const auto a = run(*one->make_session({}), kTurn), b = run(*two->make_session({}), kTurn);
@@ -238,7 +250,8 @@ TEST_CASE("an encoder that gives two frames at a time costs one block of silence
   CHECK(b[1].agent_turn_started);  // both frames of the chunk, 0 and 1, are said in step 1
 }
 
-TEST_CASE("sessions: reset equals fresh, interleaved ones do not touch, the seed repeats", "[property]") {
+TEST_CASE("sessions: reset equals fresh, interleaved ones do not touch, the seed repeats",
+          "[property]") {
   const auto engine = engine::make_torch_engine(make_parts({.free = true}));
   const double temperature = GENERATE(0.0, 1.5);
   const runtime::SessionOptions options = session_options(3, temperature);
@@ -261,7 +274,8 @@ TEST_CASE("sessions: reset equals fresh, interleaved ones do not touch, the seed
     run(*b, {other[t]});
   }
   CHECK(same(got, want));
-  if (temperature > 0.0) CHECK_FALSE(same(run(*engine->make_session(session_options(4, temperature)), blocks), want));
+  if (temperature > 0.0)
+    CHECK_FALSE(same(run(*engine->make_session(session_options(4, temperature)), blocks), want));
 }
 
 TEST_CASE("a step equals encoder, LM, argmax and codec by hand", "[unit]") {
@@ -319,11 +333,13 @@ TEST_CASE("a failed step poisons its session alone, reset heals", "[unit]") {
 
 TEST_CASE("parts that do not fit together are refused by name", "[unit]") {
   EngineParts parts = make_parts({.silence = {1}});
-  CHECK_THROWS_WITH(engine::make_torch_engine(std::move(parts)), "silence_codes: expected 2 (one per codebook), found 1");
+  CHECK_THROWS_WITH(engine::make_torch_engine(std::move(parts)),
+                    "silence_codes: expected 2 (one per codebook), found 1");
   parts = make_parts();
   parts.ctc_tokenizer = std::make_unique<WordTokenizer>(std::vector<std::string>{"a"});
-  CHECK_THROWS_WITH(engine::make_torch_engine(std::move(parts)),
-                    "ctc_tokenizer pieces: expected 2 (CTC classes of the encoder but the blank), found 1");
+  CHECK_THROWS_WITH(
+      engine::make_torch_engine(std::move(parts)),
+      "ctc_tokenizer pieces: expected 2 (CTC classes of the encoder but the blank), found 1");
   parts = make_parts();
   parts.sampler.text_eos = 8;
   CHECK_THROWS_AS(engine::make_torch_engine(std::move(parts)), core::ConfigError);

@@ -20,7 +20,8 @@ std::string number(uint64_t value, int num_bytes) {
   return bytes;
 }
 std::string text(const std::string& value) { return number(value.size() + 1, 2) + value + '\0'; }
-std::string variable(const std::string& name, const std::vector<uint32_t>& shape, int type, const std::string& data) {
+std::string variable(const std::string& name, const std::vector<uint32_t>& shape, int type,
+                     const std::string& data) {
   std::string bytes = text(name) + number(shape.size(), 1);
   for (const uint32_t size : shape) bytes += number(size, 4);
   return bytes + number(static_cast<uint64_t>(type), 1) + number(data.size(), 4) + data;
@@ -35,15 +36,17 @@ std::string floats(std::initializer_list<float> values) {
 std::string good_file() {
   return head(5) + variable("a/w", {2, 2}, 1, std::string("\x01\x02\xfd\x04", 4)) +
          variable("a/w_scale", {2}, 0, floats({0.5F, 2.0F})) +
-         variable("half", {2}, 4, std::string("\x00\x3c\x00\xc0", 4)) + variable("bias", {1}, 0, floats({7.0F})) +
-         variable("count", {}, 3, number(9, 4)) + number(1, 4) + text("head") + text("half");
+         variable("half", {2}, 4, std::string("\x00\x3c\x00\xc0", 4)) +
+         variable("bias", {1}, 0, floats({7.0F})) + variable("count", {}, 3, number(9, 4)) +
+         number(1, 4) + text("head") + text("half");
 }
 
 std::string refusal(const std::string& bytes) {
   const TemporaryFolder folder;
   const std::string path = folder.write("model.bin", bytes);
   std::string found = error_of<LoadError>([&] { read_ctranslate2(path); });
-  if (const size_t at = found.find(path); at != std::string::npos) found.replace(at, path.size(), "F");
+  if (const size_t at = found.find(path); at != std::string::npos)
+    found.replace(at, path.size(), "F");
   return found;
 }
 
@@ -73,17 +76,22 @@ TEST_CASE("CTranslate2: every truncation says what was being read", "[unit]") {
 }
 
 TEST_CASE("CTranslate2: lies are refused", "[unit]") {
-  CHECK(refusal(head(0, 3)) == "CTranslate2 binary version: expected 4 to 6, found 3 in F at byte 4");
+  CHECK(refusal(head(0, 3)) ==
+        "CTranslate2 binary version: expected 4 to 6, found 3 in F at byte 4");
   CHECK_THAT(refusal(head(1) + variable("w", {3}, 0, floats({1.0F}))),
              Catch::StartsWith("w: expected 12 bytes for [3], found 4 in F"));
-  CHECK_THAT(refusal(head(1) + variable("w", {1}, 9, floats({1.0F}))), Catch::StartsWith("w: expected a type from 0 to 5, found 9"));
+  CHECK_THAT(refusal(head(1) + variable("w", {1}, 9, floats({1.0F}))),
+             Catch::StartsWith("w: expected a type from 0 to 5, found 9"));
   CHECK_THAT(refusal(head(1) + variable("w", {0xffffffffU, 0xffffffffU}, 0, "")),
              Catch::StartsWith("w: expected a tensor that fits into memory"));
-  CHECK_THAT(refusal(head(2) + variable("w", {1}, 0, floats({1.0F})) + variable("w", {1}, 0, floats({1.0F}))),
+  CHECK_THAT(refusal(head(2) + variable("w", {1}, 0, floats({1.0F})) +
+                     variable("w", {1}, 0, floats({1.0F}))),
              Catch::StartsWith("w: expected each variable once"));
   CHECK_THAT(refusal(head(0) + number(1, 4) + text("x") + text("y")),
              Catch::StartsWith("alias x: expected a variable of this file, found \"y\""));
-  CHECK_THAT(refusal(good_file() + "!"), Catch::StartsWith("end of file: expected nothing after the aliases, found 1 bytes"));
-  CHECK_THAT(refusal(head(2) + variable("w", {2, 1}, 1, "ab") + variable("w_scale", {3}, 0, floats({1, 1, 1})) + number(0, 4)),
+  CHECK_THAT(refusal(good_file() + "!"),
+             Catch::StartsWith("end of file: expected nothing after the aliases, found 1 bytes"));
+  CHECK_THAT(refusal(head(2) + variable("w", {2, 1}, 1, "ab") +
+                     variable("w_scale", {3}, 0, floats({1, 1, 1})) + number(0, 4)),
              Catch::StartsWith("w_scale: expected one scale, or one for each row of w, found [3]"));
 }

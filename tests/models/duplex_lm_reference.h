@@ -1,5 +1,6 @@
 #pragma once
-// The duplex LM once more, by definition: double precision, plain loops, the whole past recomputed for every step.
+// The duplex LM once more, by definition: double precision, plain loops, the whole past recomputed
+// for every step.
 
 #include <ATen/ATen.h>
 
@@ -16,7 +17,8 @@ class SlowDuplexLm {
  public:
   using Vector = std::vector<double>;
 
-  SlowDuplexLm(const models::DuplexLmConfig& config, const std::map<std::string, at::Tensor>& tensors)
+  SlowDuplexLm(const models::DuplexLmConfig& config,
+               const std::map<std::string, at::Tensor>& tensors)
       : config_(config) {
     for (const auto& [name, tensor] : tensors) {
       const at::Tensor wide = tensor.to(at::kDouble).contiguous();
@@ -34,7 +36,8 @@ class SlowDuplexLm {
   }
 
   /// Hidden vectors after the last norm of the sequence user [T, U], text [T], codes [K, T].
-  std::vector<Vector> hidden(const at::Tensor& user, const at::Tensor& text, const at::Tensor& codes) const {
+  std::vector<Vector> hidden(const at::Tensor& user, const at::Tensor& text,
+                             const at::Tensor& codes) const {
     const auto& c = config_.llm;
     const int64_t time = text.size(0);
     std::vector<Vector> x;
@@ -68,7 +71,8 @@ class SlowDuplexLm {
     if (!config_.tie_audio) return linear("audio_head", h, true);
     Vector all;
     for (int64_t k = 0; k < config_.num_codebooks; ++k)
-      for (const double value : linear("embed_audio_tokens." + std::to_string(k), h, false)) all.push_back(value);
+      for (const double value : linear("embed_audio_tokens." + std::to_string(k), h, false))
+        all.push_back(value);
     for (size_t i = 0; i < all.size(); ++i) all[i] += data_.at("audio_head.bias")[i];
     return all;
   }
@@ -89,7 +93,8 @@ class SlowDuplexLm {
     for (const double value : x) sum += value * value;
     Vector y(x.size());
     for (size_t i = 0; i < x.size(); ++i)
-      y[i] = x[i] / std::sqrt(sum / static_cast<double>(x.size()) + config_.llm.rms_eps) * data_.at(name)[i];
+      y[i] = x[i] / std::sqrt(sum / static_cast<double>(x.size()) + config_.llm.rms_eps) *
+             data_.at(name)[i];
     return y;
   }
 
@@ -98,7 +103,9 @@ class SlowDuplexLm {
     const int64_t d = config_.llm.head_dim, half = d / 2;
     Vector y(d);
     for (int64_t i = 0; i < half; ++i) {
-      const double angle = position * std::pow(config_.llm.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(d));
+      const double angle =
+          position *
+          std::pow(config_.llm.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(d));
       const double a = x[head * d + i], b = x[head * d + half + i];
       y[i] = a * std::cos(angle) - b * std::sin(angle);
       y[half + i] = b * std::cos(angle) + a * std::sin(angle);
@@ -132,14 +139,16 @@ class SlowDuplexLm {
           total += weights[j] = std::exp(score / std::sqrt(static_cast<double>(d)));
         }
         for (int64_t j = 0; j <= t; ++j)
-          for (int64_t i = 0; i < d; ++i) mixed[head * d + i] += weights[j] / total * v[j][kv * d + i];
+          for (int64_t i = 0; i < d; ++i)
+            mixed[head * d + i] += weights[j] / total * v[j][kv * d + i];
       }
       const Vector attended = linear(name + "self_attn.o_proj", mixed, false);
       for (int64_t i = 0; i < c.hidden; ++i) out[t][i] += attended[i];
       const Vector h = norm(name + "post_attention_layernorm.weight", out[t]);
       Vector gate = linear(name + "mlp.gate_proj", h, false);
       const Vector up = linear(name + "mlp.up_proj", h, false);
-      for (size_t i = 0; i < gate.size(); ++i) gate[i] = gate[i] / (1.0 + std::exp(-gate[i])) * up[i];
+      for (size_t i = 0; i < gate.size(); ++i)
+        gate[i] = gate[i] / (1.0 + std::exp(-gate[i])) * up[i];
       const Vector down = linear(name + "mlp.down_proj", gate, false);
       for (int64_t i = 0; i < c.hidden; ++i) out[t][i] += down[i];
     }

@@ -2,8 +2,8 @@
 
 #include <ATen/ATen.h>
 #include <ATen/autocast_mode.h>
-#include <torch/csrc/autograd/autograd.h>
 #include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/version.h>
 
 #include <catch2/catch.hpp>
@@ -55,7 +55,8 @@ Inputs inputs(const DuplexLmConfig& config, int64_t batch, int64_t time, int64_t
 }
 
 /// Runs steps from..to-1 and returns their logits side by side ([B, n, Vt], [B, n, K, V]).
-DuplexLm::Logits run_steps(const DuplexLm& lm, const Inputs& in, int64_t from, int64_t to, DuplexLm::State& state) {
+DuplexLm::Logits run_steps(const DuplexLm& lm, const Inputs& in, int64_t from, int64_t to,
+                           DuplexLm::State& state) {
   at::NoGradGuard no_grad;
   std::vector<at::Tensor> text, audio;
   for (int64_t t = from; t < to; ++t) {
@@ -101,7 +102,8 @@ TEST_CASE("the formula weights are the reference's", "[golden]") {
   for (int i = 0; i < 4; ++i) CHECK(text[0][i].item<double>() == Approx(want_text[i]).margin(1e-6));
   const at::Tensor audio = duet::test::golden_tensor("embed_audio_tokens.1.weight", {63, 48});
   const double want_audio[] = {0.120901, 0.208175, 0.197541};
-  for (int i = 0; i < 3; ++i) CHECK(audio[62][i].item<double>() == Approx(want_audio[i]).margin(1e-6));
+  for (int i = 0; i < 3; ++i)
+    CHECK(audio[62][i].item<double>() == Approx(want_audio[i]).margin(1e-6));
 }
 
 TEST_CASE("duplex lm asks for NeMo's tensors and no others", "[unit]") {
@@ -112,11 +114,14 @@ TEST_CASE("duplex lm asks for NeMo's tensors and no others", "[unit]") {
   std::string names;
   for (const auto& [name, tensor] : reader.tensors()) names += name + " ";
   CHECK(names ==
-        "audio_head.bias audio_head.weight embed_audio_tokens.0.weight embed_audio_tokens.1.weight embed_tokens.weight "
-        "llm.layers.0.input_layernorm.weight llm.layers.0.mlp.down_proj.weight llm.layers.0.mlp.gate_proj.weight "
+        "audio_head.bias audio_head.weight embed_audio_tokens.0.weight embed_audio_tokens.1.weight "
+        "embed_tokens.weight "
+        "llm.layers.0.input_layernorm.weight llm.layers.0.mlp.down_proj.weight "
+        "llm.layers.0.mlp.gate_proj.weight "
         "llm.layers.0.mlp.up_proj.weight llm.layers.0.post_attention_layernorm.weight "
         "llm.layers.0.self_attn.k_proj.weight llm.layers.0.self_attn.o_proj.weight "
-        "llm.layers.0.self_attn.q_proj.weight llm.layers.0.self_attn.v_proj.weight llm.norm.weight lm_head.weight ");
+        "llm.layers.0.self_attn.q_proj.weight llm.layers.0.self_attn.v_proj.weight llm.norm.weight "
+        "lm_head.weight ");
 }
 
 TEST_CASE("duplex lm forward and step equal the definition", "[unit]") {
@@ -160,7 +165,9 @@ TEST_CASE("duplex lm steps equal forward around and past the window", "[property
   }
 }
 
-TEST_CASE("duplex lm with sinks equals the reference's unlimited attention until the window is full", "[property]") {
+TEST_CASE(
+    "duplex lm with sinks equals the reference's unlimited attention until the window is full",
+    "[property]") {
   DuplexLmConfig limited = tiny(), unlimited = tiny();
   limited.llm.window = 8;
   limited.llm.sinks = 2;
@@ -247,7 +254,8 @@ TEST_CASE("every parameter of the duplex lm gets a gradient, and the right one",
   const Inputs in = inputs(config, 2, 9);
   const auto loss = [&] {
     const DuplexLm::Logits out = lm.forward(in.user, in.text, in.codes);
-    return at::log_softmax(out.text, -1).select(-1, 5).mean() + at::log_softmax(out.audio, -1).select(-1, 7).mean();
+    return at::log_softmax(out.text, -1).select(-1, 5).mean() +
+           at::log_softmax(out.audio, -1).select(-1, 7).mean();
   };
   const auto gradients = torch::autograd::grad({loss()}, parameters);
   size_t index = 0;
@@ -288,7 +296,8 @@ TEST_CASE("duplex lm trains under bf16 autocast", "[unit]") {
   at::autocast::set_cpu_enabled(false);
 #endif
   at::autocast::clear_cache();
-  const auto gradients = torch::autograd::grad({rough.square().mean()}, {reader.tensors().at("embed_tokens.weight")});
+  const auto gradients =
+      torch::autograd::grad({rough.square().mean()}, {reader.tensors().at("embed_tokens.weight")});
   CHECK(gradients[0].scalar_type() == at::kFloat);
   CHECK(at::isfinite(gradients[0]).all().item<bool>());
   CHECK(worst(rough, exact) < 0.3);

@@ -37,9 +37,11 @@ TEST_CASE("one-row products are those of the definition, in fp32 and in 8 bits",
   const at::Tensor y = matrix.multiply(x, bias);
   CHECK(y.sizes() == at::IntArrayRef({1, 1, kRows}));
   test::expect_close(y, exactly(x, matrix.weight(), bias), test::kStreamTolerance);
-  test::expect_close(matrix.multiply(x), exactly(x, matrix.weight(), at::zeros({kRows})), test::kStreamTolerance);
+  test::expect_close(matrix.multiply(x), exactly(x, matrix.weight(), at::zeros({kRows})),
+                     test::kStreamTolerance);
   const at::Tensor many = test::noise({3, kWidth}, 6);
-  test::expect_close(matrix.multiply(many, bias), exactly(many, matrix.weight(), bias), test::kStreamTolerance);
+  test::expect_close(matrix.multiply(many, bias), exactly(many, matrix.weight(), bias),
+                     test::kStreamTolerance);
 }
 
 TEST_CASE("a row of zeros has an 8-bit form, one odd value has not", "[unit]") {
@@ -57,5 +59,6 @@ TEST_CASE("a matrix being trained is read as it is now", "[unit]") {
   const at::Tensor x = test::noise({1, kWidth}, 4);
   const at::NoGradGuard no_grad;
   weight.mul_(2.0);
-  test::expect_close(matrix.multiply(x), exactly(x, weight, at::zeros({kRows})), test::kStreamTolerance);
+  test::expect_close(matrix.multiply(x), exactly(x, weight, at::zeros({kRows})),
+                     test::kStreamTolerance);
 }

@@ -37,12 +37,14 @@ TEST_CASE("log-mel frames of the golden signal", "[golden]") {
   const at::Tensor mel = make_log_mel().forward(test::golden_signal());
   REQUIRE(mel.sizes().vec() == std::vector<int64_t>{1, 80, 80});
   const at::Tensor bins = at::tensor({0, 5, 10, 20, 40, 79}, at::kLong);
-  const at::Tensor got = mel[0].index_select(0, at::tensor({0, 1, 40, 79}, at::kLong)).index_select(1, bins);
-  const at::Tensor want = at::tensor({-7.66363, -5.10607, -0.75084, -7.74478, -5.51247, -8.21971,      //
-                                      -12.71404, -9.41666, 0.17845, -9.58993, -10.15773, -12.83789,    //
-                                      -15.86424, -11.56843, 0.17632, -14.71582, -16.61930, -16.63553,  //
-                                      -11.43799, -9.59884, 0.17494, -8.69367, -14.51066, -16.51178})
-                              .reshape({4, 6});
+  const at::Tensor got =
+      mel[0].index_select(0, at::tensor({0, 1, 40, 79}, at::kLong)).index_select(1, bins);
+  const at::Tensor want =
+      at::tensor({-7.66363,  -5.10607,  -0.75084, -7.74478,  -5.51247,  -8.21971,   //
+                  -12.71404, -9.41666,  0.17845,  -9.58993,  -10.15773, -12.83789,  //
+                  -15.86424, -11.56843, 0.17632,  -14.71582, -16.61930, -16.63553,  //
+                  -11.43799, -9.59884,  0.17494,  -8.69367,  -14.51066, -16.51178})
+          .reshape({4, 6});
   test::expect_close(got, want, test::kGoldenTolerance);
 }
 
@@ -55,10 +57,13 @@ TEST_CASE("the log-mel stream obeys the laws", "[property]") {
   const NemoLogMel mel = make_log_mel();
   const auto subject = test::make_subject(
       mel, {.input_time_axis = 1, .output_time_axis = 1, .granularity = 1, .has_empty_step = true});
-  // 10^-4 of a log: rounding of an fp32 FFT bin far below the others, not of the path (which is the same).
+  // 10^-4 of a log: rounding of an fp32 FFT bin far below the others, not of the path (which is the
+  // same).
   const test::Tolerance tolerance{1e-5, 1e-5};
-  for (const int64_t length : {0, 1, 39, 40, 159, 160, 161, 199, 200, 201, 359, 360, 4000, 4039, 4040, 5003})
-    test::check_chunking(subject, test::noise({2, length}, 7), {40, 123, 160, 1280, 4000}, tolerance);
+  for (const int64_t length :
+       {0, 1, 39, 40, 159, 160, 161, 199, 200, 201, 359, 360, 4000, 4039, 4040, 5003})
+    test::check_chunking(subject, test::noise({2, length}, 7), {40, 123, 160, 1280, 4000},
+                         tolerance);
   test::check_all_laws(subject, test::noise({2, 5003}, 8), {123, 1280}, tolerance);
   // Frame m ends with sample 160 m + 198.
   test::check_causality(subject, test::noise({1, 4000}, 9), 160 * 10 + 199, 11);
@@ -74,7 +79,8 @@ TEST_CASE("log-mel frame m needs sample 160 m + 198", "[property]") {
   CHECK(at::equal(before.narrow(0, 0, 10), after.narrow(0, 0, 10)));
 }
 
-TEST_CASE("a log-mel stream gives a frame as soon as half a window past its centre is there", "[unit]") {
+TEST_CASE("a log-mel stream gives a frame as soon as half a window past its centre is there",
+          "[unit]") {
   const NemoLogMel mel = make_log_mel();
   auto state = mel.initial_state(1);
   CHECK(mel.step(at::zeros({1, 199}), state).size(1) == 0);
@@ -89,5 +95,6 @@ TEST_CASE("log-mel settings out of range are refused", "[unit]") {
   CHECK_THROWS_AS(config.validate(), core::ConfigError);
   config = {};
   config.n_fft = 256;
-  CHECK_THROWS_WITH(config.validate(), "preprocessor.n_fft: expected >= window_size samples, found 256");
+  CHECK_THROWS_WITH(config.validate(),
+                    "preprocessor.n_fft: expected >= window_size samples, found 256");
 }

@@ -20,8 +20,9 @@ NemoPerception make_perception(const NemoPerceptionConfig& config) {
 }
 
 test::StreamSubject subject_of(const NemoPerception& perception) {
-  return test::make_subject(perception,
-                            {.input_time_axis = 1, .output_time_axis = 1, .granularity = 1, .has_empty_step = true});
+  return test::make_subject(
+      perception,
+      {.input_time_axis = 1, .output_time_axis = 1, .granularity = 1, .has_empty_step = true});
 }
 
 // Values of order 1 after up to three layers; sums of up to 80 terms in another order.
@@ -31,20 +32,24 @@ const std::vector<int64_t> kPackets{40, 123, 1280, 4000};
 }  // namespace
 
 TEST_CASE("streaming perception equals offline for every context and packet size", "[property]") {
-  // 20 frames and a bit: more than left + 2 chunks for all but [70, 1], which is tested past its context below.
+  // 20 frames and a bit: more than left + 2 chunks for all but [70, 1], which is tested past its
+  // context below.
   const models::nn::ChunkContext context =
-      GENERATE(models::nn::ChunkContext{6, 1}, models::nn::ChunkContext{6, 2}, models::nn::ChunkContext{8, 4},
-               models::nn::ChunkContext{70, 2}, models::nn::ChunkContext{0, 1}, models::nn::ChunkContext{0, 3});
+      GENERATE(models::nn::ChunkContext{6, 1}, models::nn::ChunkContext{6, 2},
+               models::nn::ChunkContext{8, 4}, models::nn::ChunkContext{70, 2},
+               models::nn::ChunkContext{0, 1}, models::nn::ChunkContext{0, 3});
   const NemoPerception perception = make_perception(test::tiny_perception(context));
-  test::check_chunking(subject_of(perception), test::noise({1, 26000 + 57}, 11), kPackets, kTolerance, 2);
+  test::check_chunking(subject_of(perception), test::noise({1, 26000 + 57}, 11), kPackets,
+                       kTolerance, 2);
 }
 
 TEST_CASE("streaming perception equals offline for awkward lengths", "[property]") {
   const NemoPerception perception = make_perception(test::tiny_perception());
   const auto subject = subject_of(perception);
-  // Shorter than a mel frame, not a multiple of one, and n mod 8 = 1, where the reference carries a garbage frame.
-  for (const int64_t length : {0, 1, 100, 159, 160, 161, 199, 200, 1279, 1280, 1440, 1480, 1481, 9 * 160, 9 * 160 + 71,
-                               17 * 160, 2560, 2760, 5000}) {
+  // Shorter than a mel frame, not a multiple of one, and n mod 8 = 1, where the reference carries a
+  // garbage frame.
+  for (const int64_t length : {0, 1, 100, 159, 160, 161, 199, 200, 1279, 1280, 1440, 1480, 1481,
+                               9 * 160, 9 * 160 + 71, 17 * 160, 2560, 2760, 5000}) {
     INFO("length " << length);
     test::check_chunking(subject, test::noise({1, length}, 12), kPackets, kTolerance, 1);
     CHECK(perception.forward(at::zeros({1, length})).size(1) == perception.num_frames(length));
@@ -52,7 +57,8 @@ TEST_CASE("streaming perception equals offline for awkward lengths", "[property]
 }
 
 TEST_CASE("streaming perception equals offline far past the context", "[property]") {
-  // [70, 1]: caches of encoder and adapter are evicted and moved to the front of their buffers several times.
+  // [70, 1]: caches of encoder and adapter are evicted and moved to the front of their buffers
+  // several times.
   const NemoPerception perception = make_perception(test::tiny_perception({70, 2}));
   const at::Tensor x = test::noise({1, 1280 * 400 + 333}, 13);
   test::check_chunking(subject_of(perception), x, {1280, 160000}, kTolerance, 0);
@@ -61,7 +67,8 @@ TEST_CASE("streaming perception equals offline far past the context", "[property
 TEST_CASE("streaming perception equals offline at the edge of the context", "[property]") {
   const NemoPerception perception = make_perception(test::tiny_perception({8, 2}));
   for (const int64_t frames : {7, 8, 9, 10, 11, 12})
-    test::check_chunking(subject_of(perception), test::noise({1, 1280 * frames}, 14), {1280}, kTolerance, 1);
+    test::check_chunking(subject_of(perception), test::noise({1, 1280 * frames}, 14), {1280},
+                         kTolerance, 1);
 }
 
 TEST_CASE("the perception obeys the other laws of streams", "[property]") {
@@ -84,7 +91,8 @@ TEST_CASE("a user frame depends on no sample past its chunk", "[property]") {
     const at::Tensor x = test::golden_signal();
     const at::Tensor before = perception.forward(x);
     for (int64_t t = 0; t < 9; ++t) {
-      const int64_t last = t / context.chunk * context.chunk + context.chunk - 1;  // of the chunk of t
+      const int64_t last =
+          t / context.chunk * context.chunk + context.chunk - 1;  // of the chunk of t
       INFO("frame " << t << ", chunk of " << context.chunk);
       const int64_t first_unseen = 1280 * last + 199;
       test::check_causality(subject_of(perception), x, first_unseen, t + 1);

@@ -32,8 +32,8 @@ std::string refusal(const std::string& bytes) {
 
 TensorMap some_tensors() {
   TensorMap tensors;
-  for (const at::ScalarType type : {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kLong, at::kInt, at::kShort,
-                                    at::kChar, at::kByte, at::kBool})
+  for (const at::ScalarType type : {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kLong,
+                                    at::kInt, at::kShort, at::kChar, at::kByte, at::kBool})
     tensors[std::string("t.") + c10::toString(type)] = (at::arange(6).reshape({2, 3}) - 1).to(type);
   tensors["empty"] = at::empty({0, 4}, at::kFloat);
   tensors["scalar"] = at::scalar_tensor(2.5F, at::kFloat);
@@ -53,7 +53,8 @@ void check_same(const TensorMap& a, const TensorMap& b) {
 
 }  // namespace
 
-TEST_CASE("safetensors: every type survives writing and reading, and the bytes are reproducible", "[unit]") {
+TEST_CASE("safetensors: every type survives writing and reading, and the bytes are reproducible",
+          "[unit]") {
   const TemporaryFolder folder;
   const TensorMap tensors = some_tensors();
   save_safetensors(folder / "a", tensors, {{"format", "pt"}, {"step", "7"}});
@@ -101,15 +102,21 @@ TEST_CASE("safetensors: a file written by hand is read, unaligned data too", "[u
 
 TEST_CASE("safetensors: headers that lie are refused with what, expected and found", "[unit]") {
   const std::string two(2, '\0'), four(4, '\0'), eight(8, '\0');
-  CHECK(refusal("abc") == "safetensors header length: expected 8 bytes, found 3 before the end of the file in F at byte 0");
+  CHECK(refusal("abc") ==
+        "safetensors header length: expected 8 bytes, found 3 before the end of the file in F at "
+        "byte 0");
   CHECK(refusal(container("{}", "", 1'000'000)) ==
         "safetensors header: expected 1000000 bytes, found 2 bytes after the length field in F "
         "(truncated, or not a safetensors file)");
-  CHECK_THAT(refusal(container("{}", "", INT64_MAX)), Catch::Contains("expected 9223372036854775807 bytes"));
-  CHECK_THAT(refusal(container("{\"a\":", "")), Catch::Contains("expected a JSON object of tensors"));
+  CHECK_THAT(refusal(container("{}", "", INT64_MAX)),
+             Catch::Contains("expected 9223372036854775807 bytes"));
+  CHECK_THAT(refusal(container("{\"a\":", "")),
+             Catch::Contains("expected a JSON object of tensors"));
   CHECK_THAT(refusal(container("[]", "")), Catch::Contains("found another kind of JSON"));
-  CHECK_THAT(refusal(container(R"({"a":[[[[[[1]]]]]]})", "")), Catch::Contains("nesting deeper than 4"));
-  CHECK_THAT(refusal(container("{\"\xff\":1}", "")), Catch::Contains("expected a JSON object of tensors"));
+  CHECK_THAT(refusal(container(R"({"a":[[[[[[1]]]]]]})", "")),
+             Catch::Contains("nesting deeper than 4"));
+  CHECK_THAT(refusal(container("{\"\xff\":1}", "")),
+             Catch::Contains("expected a JSON object of tensors"));
   CHECK(refusal(container(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", eight)) ==
         "a: expected 12 bytes for F32 [3], found 8 at [0, 8] in F");
   CHECK(refusal(container(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", four)) ==
@@ -120,8 +127,8 @@ TEST_CASE("safetensors: headers that lie are refused with what, expected and fou
   CHECK(refusal(container(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", eight)) ==
         "a: expected data from byte 0, found a gap up to 4 in F");
   CHECK(refusal(container(R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},)"
-                          R"("b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}})", four)) ==
-        "b: expected bytes of its own, found an overlap with a in F");
+                          R"("b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}})",
+                          four)) == "b: expected bytes of its own, found an overlap with a in F");
   CHECK(refusal(container(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[2,0]}})", two)) ==
         "a: expected offsets within the 2 bytes of data, found [2, 0] in F");
   CHECK(refusal(container(R"({"a":{"dtype":"F8","shape":[2],"data_offsets":[0,2]}})", two)) ==
@@ -130,24 +137,35 @@ TEST_CASE("safetensors: headers that lie are refused with what, expected and fou
         "a: expected a shape of sizes >= 0, found [-2] in F");
   CHECK(refusal(container(R"({"a":{"dtype":"U8","shape":[1.5],"data_offsets":[0,2]}})", two)) ==
         "a: expected a shape of sizes >= 0, found [1.5] in F");
-  CHECK(refusal(container(R"({"a":{"dtype":"F64","shape":[1099511627776,1099511627776,0],"data_offsets":[0,0]}})", "")) ==
-        "a: expected a tensor that fits into memory, found shape [1099511627776,1099511627776,0] in F");
-  CHECK(refusal(container(R"({"a":{"dtype":"U8","data_offsets":[0,2]}})", two)) ==
-        R"(a: expected dtype, shape and data_offsets, found {"dtype":"U8","data_offsets":[0,2]} in F)");
+  CHECK(refusal(container(
+            R"({"a":{"dtype":"F64","shape":[1099511627776,1099511627776,0],"data_offsets":[0,0]}})",
+            "")) ==
+        "a: expected a tensor that fits into memory, found shape [1099511627776,1099511627776,0] "
+        "in F");
+  CHECK(
+      refusal(container(R"({"a":{"dtype":"U8","data_offsets":[0,2]}})", two)) ==
+      R"(a: expected dtype, shape and data_offsets, found {"dtype":"U8","data_offsets":[0,2]} in F)");
   CHECK(refusal(container(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0]}})", two)) ==
         "a: expected data_offsets [begin, end], found [0] in F");
   CHECK(refusal(container(R"({"a":3,"__metadata__":{"k":4}})", "")) ==
-        "a: expected dtype, shape and data_offsets, found 3; __metadata__.k: expected a string, found 4 in F");
+        "a: expected dtype, shape and data_offsets, found 3; __metadata__.k: expected a string, "
+        "found 4 in F");
   CHECK_THAT(refusal(container(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
-                               R"("a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", two)),
+                               R"("a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})",
+                               two)),
              Catch::Contains("key \"a\" twice"));
-  CHECK_THAT(error_of<LoadError>([] { read_safetensors("no/such/file"); }),
-             Catch::Equals("file: expected a readable file, found No such file or directory in no/such/file"));
-  CHECK_THAT(error_of<LoadError>([] { read_safetensors("/tmp"); }), Catch::Contains("found a folder"));
+  CHECK_THAT(
+      error_of<LoadError>([] { read_safetensors("no/such/file"); }),
+      Catch::Equals(
+          "file: expected a readable file, found No such file or directory in no/such/file"));
+  CHECK_THAT(error_of<LoadError>([] { read_safetensors("/tmp"); }),
+             Catch::Contains("found a folder"));
 }
 
-TEST_CASE("safetensors: every truncation and thousands of flipped bytes give an error or a tensor, never a crash",
-          "[unit]") {
+TEST_CASE(
+    "safetensors: every truncation and thousands of flipped bytes give an error or a tensor, never "
+    "a crash",
+    "[unit]") {
   const TemporaryFolder folder;
   save_safetensors(folder / "a", some_tensors(), {{"k", "v"}});
   const std::string good = TemporaryFolder::read(folder / "a");
@@ -172,9 +190,13 @@ TEST_CASE("safetensors: every truncation and thousands of flipped bytes give an 
 
 TEST_CASE("safetensors: a failed write leaves no file", "[unit]") {
   const TemporaryFolder folder;
-  CHECK_THAT(error_of<duet::core::Error>([&] { save_safetensors(folder / "no/such", {{"a", at::ones({1})}}); }),
+  CHECK_THAT(error_of<duet::core::Error>([&] {
+               save_safetensors(folder / "no/such", {{"a", at::ones({1})}});
+             }),
              Catch::Contains("No such file or directory"));
-  CHECK_THAT(error_of<duet::core::Error>([&] { save_safetensors(folder / "c", {{"a", at::ones({1}, at::kComplexFloat)}}); }),
+  CHECK_THAT(error_of<duet::core::Error>([&] {
+               save_safetensors(folder / "c", {{"a", at::ones({1}, at::kComplexFloat)}});
+             }),
              Catch::Contains("a: expected a type safetensors can hold, found ComplexFloat"));
   CHECK(folder.num_files() == 0);
 }

@@ -38,7 +38,8 @@ TEST_CASE("a temperature draws by the softmax and the seed repeats it", "[unit]"
   for (const float logit : logits) total += std::exp(static_cast<double>(logit) / temperature);
   for (size_t i = 0; i < 4; ++i) {
     const double p = std::exp(static_cast<double>(logits[i]) / temperature) / total;
-    CHECK(counts[i] == Approx(p).margin(4.0 * std::sqrt(p * (1 - p) / draws)));  // 4 standard deviations
+    CHECK(counts[i] ==
+          Approx(p).margin(4.0 * std::sqrt(p * (1 - p) / draws)));  // 4 standard deviations
   }
   Sampler::State again = sampler.initial_state();
   for (const int64_t code : first) CHECK(sampler.sample_code(logits, again) == code);
@@ -53,7 +54,8 @@ TEST_CASE("interruptibility leans on the end and the silence of an open turn onl
   // ids: 0 pad, 1 bos, 2 eos, 3 a word
   const Sampler sampler({.interruptibility = 2.0});
   Sampler::State state = sampler.initial_state();
-  const std::vector<float> word_first = {2.5F, -9.0F, 1.5F, 3.0F}, pad_first = {3.0F, -9.0F, 2.5F, 0.0F};
+  const std::vector<float> word_first = {2.5F, -9.0F, 1.5F, 3.0F},
+                           pad_first = {3.0F, -9.0F, 2.5F, 0.0F};
   CHECK(sampler.sample_text(word_first, state) == 3);
   CHECK(sampler.sample_text(pad_first, state) == 0);
   CHECK(sampler.sample_text(std::vector<float>{0.0F, 1.0F, 0.5F, 0.0F}, state) == 1);

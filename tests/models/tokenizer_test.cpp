@@ -27,7 +27,8 @@ Json golden() { return Json::parse(TemporaryFolder::read(kData + "golden.json"))
 
 // The smallest tokenizer.json: a, b, ab, and what `change` makes of it.
 std::string tiny(const std::function<void(Json&)>& change) {
-  Json json = Json::parse(R"({"model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2,"<unk>":3},"merges":["a b"]},
+  Json json = Json::parse(
+      R"({"model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2,"<unk>":3},"merges":["a b"]},
     "added_tokens":[],"normalizer":null,"pre_tokenizer":null,"decoder":null})");
   change(json);
   return json.dump();
@@ -44,7 +45,8 @@ TEST_CASE("tokenizers give the ids of the reference libraries", "[golden]") {
     const auto tokenizer = load(name);
     for (const Json& sample : expected[name]) {
       INFO(name << ": " << sample["text"]);
-      CHECK(tokenizer->encode(sample["text"].get<std::string>()) == sample["ids"].get<std::vector<int64_t>>());
+      CHECK(tokenizer->encode(sample["text"].get<std::string>()) ==
+            sample["ids"].get<std::vector<int64_t>>());
     }
   }
 }
@@ -79,7 +81,9 @@ TEST_CASE("unfinished characters are held back, broken ones shown", "[unit]") {
     CHECK(decoder.push(byte("<0x98>")).empty());
     CHECK(decoder.push(byte("<0x80>")) == "😀");
     CHECK(decoder.push(byte("<0xE2>")).empty());
-    CHECK(decoder.push(byte("<0x41>")) == "\xEF\xBF\xBD" "A");
+    CHECK(decoder.push(byte("<0x41>")) ==
+          "\xEF\xBF\xBD"
+          "A");
     CHECK(decoder.push(byte("<0xFF>")) == "\xEF\xBF\xBD");
     CHECK(decoder.push(byte("<0xC3>")).empty());
     CHECK(decoder.finish() == "\xEF\xBF\xBD");
@@ -104,8 +108,9 @@ TEST_CASE("special tokens have roles and say nothing", "[unit]") {
 
   const TemporaryFolder folder;
   folder.write("tokenizer.json", TemporaryFolder::read(kData + "llama.json"));
-  folder.write("tokenizer_config.json",
-               R"({"bos_token": {"content": "<s>"}, "eos_token": "</s>", "unk_token": "<unk>", "pad_token": null})");
+  folder.write(
+      "tokenizer_config.json",
+      R"({"bos_token": {"content": "<s>"}, "eos_token": "</s>", "unk_token": "<unk>", "pad_token": null})");
   const auto llama = load_tokenizer(folder.path());
   CHECK(llama->special().bos == 1);
   CHECK(llama->special().eos == 2);
@@ -116,13 +121,16 @@ TEST_CASE("special tokens have roles and say nothing", "[unit]") {
   folder.write("tokenizer_config.json", R"({"pad_token": "</s>"})");
   CHECK(load_tokenizer(folder.path())->text_pad() == 2);
   folder.write("tokenizer_config.json", R"({"pad_token": "<none>"})");
-  CHECK_THAT(error_of<LoadError>([&] { load_tokenizer(folder.path()); }),
-             Catch::StartsWith("pad_token: expected a piece of the tokenizer, found \"<none>\" in "));
+  CHECK_THAT(
+      error_of<LoadError>([&] { load_tokenizer(folder.path()); }),
+      Catch::StartsWith("pad_token: expected a piece of the tokenizer, found \"<none>\" in "));
 }
 
 TEST_CASE("merging takes the lowest rank, leftmost first", "[unit]") {
-  const auto bpe = make_bpe_tokenizer(R"({"model":{"type":"BPE","vocab":{"a":0,"b":1,"aa":2,"ab":3,"aab":4,"u":5},
-    "merges":[["a","a"],["a","b"],["a","ab"]],"unk_token":"u","fuse_unk":true}})", "T");
+  const auto bpe = make_bpe_tokenizer(
+      R"({"model":{"type":"BPE","vocab":{"a":0,"b":1,"aa":2,"ab":3,"aab":4,"u":5},
+    "merges":[["a","a"],["a","b"],["a","ab"]],"unk_token":"u","fuse_unk":true}})",
+      "T");
   CHECK(bpe->encode("aaa") == std::vector<int64_t>{2, 0});
   CHECK(bpe->encode("aab") == std::vector<int64_t>{2, 1});
   CHECK(bpe->encode("bab") == std::vector<int64_t>{1, 3});
@@ -138,33 +146,50 @@ TEST_CASE("what a tokenizer.json may not ask for is refused by name", "[unit]") 
   CHECK(refusal([](Json&) {}) == "no error");
   CHECK(refusal([](Json& j) { j["model"]["type"] = "Unigram"; }) ==
         "tokenizer: model type: expected BPE, found \"Unigram\" in T");
-  CHECK(refusal([](Json& j) { j["normalizer"] = {{"type", "NFKC"}}; }) ==
-        "tokenizer: normalizer: expected Prepend, Replace of a string, or a Sequence of them, found NFKC in T");
-  CHECK(refusal([](Json& j) { j["pre_tokenizer"] = {{"type", "Whitespace"}}; }) ==
-        "tokenizer: pre_tokenizer: expected ByteLevel, Metaspace, or Digits before ByteLevel, found Whitespace in T");
-  CHECK(refusal([](Json& j) { j["decoder"] = {{"type", "CTC"}}; }) ==
-        "tokenizer: decoder: expected ByteLevel, Metaspace, or Replace, ByteFallback, Fuse, Strip, found CTC in T");
-  CHECK(refusal([](Json& j) { j["model"]["dropout"] = 0.1; }) == "tokenizer: dropout: expected null, found 0.1 in T");
+  CHECK(refusal([](Json& j) {
+          j["normalizer"] = {{"type", "NFKC"}};
+        }) ==
+        "tokenizer: normalizer: expected Prepend, Replace of a string, or a Sequence of them, "
+        "found NFKC in T");
+  CHECK(refusal([](Json& j) {
+          j["pre_tokenizer"] = {{"type", "Whitespace"}};
+        }) ==
+        "tokenizer: pre_tokenizer: expected ByteLevel, Metaspace, or Digits before ByteLevel, "
+        "found Whitespace in T");
+  CHECK(refusal([](Json& j) {
+          j["decoder"] = {{"type", "CTC"}};
+        }) ==
+        "tokenizer: decoder: expected ByteLevel, Metaspace, or Replace, ByteFallback, Fuse, Strip, "
+        "found CTC in T");
+  CHECK(refusal([](Json& j) { j["model"]["dropout"] = 0.1; }) ==
+        "tokenizer: dropout: expected null, found 0.1 in T");
   CHECK(refusal([](Json& j) { j["model"]["merges"] = {"a c"}; }) ==
         "tokenizer: merges.0: expected two pieces that form a third, found \"a c\" in T");
   CHECK(refusal([](Json& j) { j["model"]["vocab"]["a"] = "x"; }) ==
         "tokenizer: vocab.a: expected an id, found \"x\" in T");
   CHECK(refusal([](Json& j) { j["model"]["vocab"]["a"] = -4; }) ==
         "tokenizer: a: expected an id from 0 to 10^7, found -4 in T");
-  CHECK(refusal([](Json& j) { j["added_tokens"] = {{{"id", 4}, {"content", "c"}, {"single_word", true}}}; }) ==
-        "tokenizer: added token c: expected single_word false, found true in T");
-  CHECK(refusal([](Json& j) { j.erase("model"); }) == "tokenizer: model: expected an entry, found nothing in T");
-  CHECK_THAT(error_of<LoadError>([] { make_bpe_tokenizer("{", "T"); }), Catch::StartsWith("tokenizer: expected a tokenizer.json"));
-  CHECK_THAT(error_of<LoadError>([] { load_tokenizer("/no/such.json"); }), Catch::Contains("expected a readable file"));
+  CHECK(refusal([](Json& j) {
+          j["added_tokens"] = {{{"id", 4}, {"content", "c"}, {"single_word", true}}};
+        }) == "tokenizer: added token c: expected single_word false, found true in T");
+  CHECK(refusal([](Json& j) { j.erase("model"); }) ==
+        "tokenizer: model: expected an entry, found nothing in T");
+  CHECK_THAT(error_of<LoadError>([] { make_bpe_tokenizer("{", "T"); }),
+             Catch::StartsWith("tokenizer: expected a tokenizer.json"));
+  CHECK_THAT(error_of<LoadError>([] { load_tokenizer("/no/such.json"); }),
+             Catch::Contains("expected a readable file"));
   const TemporaryFolder folder;
-  CHECK_THAT(error_of<LoadError>([&] { load_tokenizer(folder.path()); }),
-             Catch::StartsWith("tokenizer: expected tokenizer.json or tokenizer.model, found neither"));
+  CHECK_THAT(
+      error_of<LoadError>([&] { load_tokenizer(folder.path()); }),
+      Catch::StartsWith("tokenizer: expected tokenizer.json or tokenizer.model, found neither"));
 }
 
 TEST_CASE("UTF-8: invalid sequences become one replacement each", "[unit]") {
   CHECK(to_valid_utf8("a\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80") == "aä€😀");
   CHECK(to_valid_utf8("\xE2\x82") == "\xEF\xBF\xBD");
-  CHECK(to_valid_utf8("\xE2\x41") == "\xEF\xBF\xBD" "A");
+  CHECK(to_valid_utf8("\xE2\x41") ==
+        "\xEF\xBF\xBD"
+        "A");
   CHECK(to_valid_utf8("\xC0\x80") == "\xEF\xBF\xBD\xEF\xBF\xBD");
   CHECK(to_valid_utf8("\xED\xA0\x80") == "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
   for (const char32_t point : {0x24U, 0x7ffU, 0x800U, 0xffffU, 0x10000U, 0x10ffffU})

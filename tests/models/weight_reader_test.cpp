@@ -18,13 +18,15 @@ TEST_CASE("all problems of a checkpoint are reported at once", "[unit]") {
   reader.parameter("a", {3}, Init::zeros());
   reader.parameter("b", {1}, Init::zeros());
   reader.parameter("missing", {4, 5}, Init::zeros());
-  CHECK(at::equal(reader.buffer("optional", {1}, [] { return at::full({1}, 7.0F); }), at::full({1}, 7.0F)));
+  CHECK(at::equal(reader.buffer("optional", {1}, [] { return at::full({1}, 7.0F); }),
+                  at::full({1}, 7.0F)));
   try {
     reader.finish();
     FAIL("expected a LoadError");
   } catch (const duet::core::LoadError& error) {
     CHECK(std::string(error.what()) ==
-          "a: expected [3], found [2]; b: expected finite values, found NaN or infinity; missing: expected [4,5], "
+          "a: expected [3], found [2]; b: expected finite values, found NaN or infinity; missing: "
+          "expected [4,5], "
           "found nothing; c: expected no such tensor, found [1] in f.safetensors");
   }
 }

@@ -15,7 +15,10 @@ class SeededReader : public WeightReader {
     if (init.kind == Init::Kind::kOnes) return at::ones(shape) + 0.1 * at::randn(shape, generator_);
     return at::randn(shape, generator_) * 0.12;
   }
-  at::Tensor buffer(const std::string&, at::IntArrayRef, const std::function<at::Tensor()>& make) override { return make(); }
+  at::Tensor buffer(const std::string&, at::IntArrayRef,
+                    const std::function<at::Tensor()>& make) override {
+    return make();
+  }
   bool contains(const std::string&) const override { return true; }
   void finish() override {}
 
@@ -43,7 +46,9 @@ at::Tensor noise(int64_t batch, int64_t samples) {
   return at::randn({batch, samples}, at::detail::createCPUGenerator(3)) * 0.1;
 }
 
-double worst(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
+double worst(const at::Tensor& a, const at::Tensor& b) {
+  return (a - b).abs().max().item<double>();
+}
 
 constexpr double kTolerance = 2e-5;  // fp32, sums in another order
 
@@ -71,7 +76,9 @@ TEST_CASE("Whisper encoder: any chunking equals the whole", "[property]") {
   }
 }
 
-TEST_CASE("Whisper encoder: a frame depends on nothing after its block, and on the block's last sample", "[property]") {
+TEST_CASE(
+    "Whisper encoder: a frame depends on nothing after its block, and on the block's last sample",
+    "[property]") {
   const at::InferenceMode inference;
   const WhisperEncoder encoder = make_tiny();
   const at::Tensor pcm = noise(1, 1280 * 6);
@@ -82,7 +89,8 @@ TEST_CASE("Whisper encoder: a frame depends on nothing after its block, and on t
   CHECK(worst(encoder.forward(later).features.narrow(1, 4, 1), before.narrow(1, 4, 1)) > 1e-3);
 }
 
-TEST_CASE("Whisper encoder: reset equals fresh, a clone goes on alone, rows of a batch do not mix", "[property]") {
+TEST_CASE("Whisper encoder: reset equals fresh, a clone goes on alone, rows of a batch do not mix",
+          "[property]") {
   const at::InferenceMode inference;
   const WhisperEncoder encoder = make_tiny();
   const at::Tensor pcm = noise(2, 1280 * 16);
@@ -94,7 +102,8 @@ TEST_CASE("Whisper encoder: reset equals fresh, a clone goes on alone, rows of a
   CHECK(worst(head, reference.narrow(1, 0, 7)) < kTolerance);
   auto copy = state.clone();
   encoder.step(noise(2, 3000) * 5, state);  // scribble over the original
-  const at::Tensor rest = encoder.step(pcm.narrow(1, 1280 * 7 + 500, 1280 * 9 - 500), copy).features;
+  const at::Tensor rest =
+      encoder.step(pcm.narrow(1, 1280 * 7 + 500, 1280 * 9 - 500), copy).features;
   CHECK(worst(rest, reference.narrow(1, 7, 9)) < kTolerance);
   const at::Tensor alone = encoder.forward(pcm.narrow(0, 1, 1)).features;
   CHECK(worst(alone, reference.narrow(0, 1, 1)) < kTolerance);
@@ -112,5 +121,6 @@ TEST_CASE("Whisper encoder: long inputs (local attention) equal the stream", "[p
 TEST_CASE("Whisper encoder: a bad config says which key", "[unit]") {
   WhisperEncoder::Config config;
   config.left_frames = 190;
-  CHECK_THROWS_WITH(config.validate(), "encoder.left_frames: expected a positive multiple of 4, found 190");
+  CHECK_THROWS_WITH(config.validate(),
+                    "encoder.left_frames: expected a positive multiple of 4, found 190");
 }

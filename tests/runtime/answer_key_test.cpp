@@ -8,7 +8,8 @@ namespace {
 
 std::string joined(const std::string& text) {
   std::string result;
-  for (const std::string& word : normalise_words(text)) result += (result.empty() ? "" : " ") + word;
+  for (const std::string& word : normalise_words(text))
+    result += (result.empty() ? "" : " ") + word;
   return result;
 }
 
@@ -19,13 +20,15 @@ TEST_CASE("words are normalised: case, digits, punctuation, apostrophes, units",
   CHECK(joined("Twenty-seven!") == "twenty seven");
   CHECK(joined("I don't know, don\xe2\x80\x99t ask") == "i dont know dont ask");
   CHECK(joined("a 12oz latte, 16 ounces") == "a twelve ounce latte sixteen ounce");
-  CHECK(joined("1,000 / 105 / one hundred and five") == "one thousand one hundred five one hundred five");
+  CHECK(joined("1,000 / 105 / one hundred and five") ==
+        "one thousand one hundred five one hundred five");
   CHECK(joined("caf\xc3\xa9 3rd") == "caf\xc3\xa9 three rd");
   CHECK(joined("").empty());
 }
 
 TEST_CASE("number words, to and fro", "[property]") {
-  for (const long value : {0L, 7L, 12L, 20L, 21L, 99L, 100L, 105L, 110L, 120L, 342L, 999L, 1000L, 1001L, 20016L, 100000L, 999999L}) {
+  for (const long value : {0L, 7L, 12L, 20L, 21L, 99L, 100L, 105L, 110L, 120L, 342L, 999L, 1000L,
+                           1001L, 20016L, 100000L, 999999L}) {
     INFO(value);
     CHECK(last_number(std::to_string(value)) == value);
     std::string text = "it is";
@@ -50,16 +53,22 @@ TEST_CASE("the last number said counts", "[unit]") {
 TEST_CASE("orders: slots, amounts, longest phrases, nothing extra", "[unit]") {
   CHECK(find_order("A large dark roast house coffee, coming up.") ==
         OrderSlots{{"drink", "house coffee"}, {"roast", "dark roast"}, {"size", "large"}});
-  CHECK(find_order("a medium roast latte") == OrderSlots{{"drink", "latte"}, {"roast", "medium roast"}});
+  CHECK(find_order("a medium roast latte") ==
+        OrderSlots{{"drink", "latte"}, {"roast", "medium roast"}});
   CHECK(find_order("a 20 ounce iced mocha with almond milk and some sugar") ==
-        OrderSlots{{"drink", "iced mocha"}, {"milk", "almond milk"}, {"size", "twenty ounce"}, {"sugar", "sugar"}, {"sugar_amount", "some"}});
+        OrderSlots{{"drink", "iced mocha"},
+                   {"milk", "almond milk"},
+                   {"size", "twenty ounce"},
+                   {"sugar", "sugar"},
+                   {"sugar_amount", "some"}});
   CHECK(find_order("a latte with a little bit of cream") ==
         OrderSlots{{"drink", "latte"}, {"milk", "cream"}, {"milk_amount", "a little bit of"}});
   // An amount belongs to the word right behind it only.
   CHECK(find_order("some latte with cream") == OrderSlots{{"drink", "latte"}, {"milk", "cream"}});
   CHECK(find_order("a latte, yes, a latte") == OrderSlots{{"drink", "latte"}});
 
-  const AnswerKey key{.any_of = {}, .number = {}, .order = OrderSlots{{"size", "small"}, {"drink", "latte"}}};
+  const AnswerKey key{
+      .any_of = {}, .number = {}, .order = OrderSlots{{"size", "small"}, {"drink", "latte"}}};
   CHECK(is_right("A small latte, coming up.", key));
   CHECK_FALSE(is_right("A large latte, coming up.", key));
   CHECK_FALSE(is_right("A latte, coming up.", key));
@@ -74,7 +83,8 @@ TEST_CASE("sums want the number, the rest whole words", "[unit]") {
   const AnswerKey capital{.any_of = {{"Paris"}}, .number = {}, .order = {}};
   CHECK(is_right("The capital of France is Paris.", capital));
   CHECK_FALSE(is_right("Parisian", capital));
-  const AnswerKey joke{.any_of = {{"why don't eggs tell"}, {"what has", "four wheels"}}, .number = {}, .order = {}};
+  const AnswerKey joke{
+      .any_of = {{"why don't eggs tell"}, {"what has", "four wheels"}}, .number = {}, .order = {}};
   CHECK(is_right("Why don't eggs tell jokes?", joke));
   CHECK(is_right("What has 4 wheels and flies?", joke));
   CHECK_FALSE(is_right("What has flies?", joke));

@@ -17,7 +17,8 @@ TEST_CASE("the demo recordings have their words where demo.jsonl says", "[unit]"
     const auto entry = nlohmann::json::parse(line);
     INFO(line);
     const auto clip = audio::load_audio_file(folder + entry["file"].get<std::string>());
-    const auto found = runtime::find_activity(runtime::measure_levels_db(clip.samples, clip.rate_hz));
+    const auto found =
+        runtime::find_activity(runtime::measure_levels_db(clip.samples, clip.rate_hz));
     // Words may have silence inside them, so each turn's first and last activity count.
     for (const auto& turn : entry["turns"]) {
       const runtime::Segment* first = found.next(turn["start_s"].get<double>() - 0.05);

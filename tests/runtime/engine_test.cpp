@@ -56,7 +56,8 @@ TEST_CASE("wrong sizes and non-finite samples are caught at the step boundary", 
   runtime::StepOutput out;
   {
     const auto session = engine.make_session({});
-    CHECK_THROWS_WITH(session->step(std::vector<float>(1279), out), "step 0: expected a block of 1280 samples, found 1279");
+    CHECK_THROWS_WITH(session->step(std::vector<float>(1279), out),
+                      "step 0: expected a block of 1280 samples, found 1279");
     CHECK(session->poisoned());
   }
   {
@@ -70,13 +71,15 @@ TEST_CASE("wrong sizes and non-finite samples are caught at the step boundary", 
     script.replies = {{.first_step = 0, .num_steps = 1, .text = "x"}};
     script.amplitude = std::numeric_limits<float>::infinity();
     const support::FakeEngine broken(script);
-    CHECK_THROWS_WITH(broken.make_session({})->step(block(), out), Contains("engine gave a sample that is not finite"));
+    CHECK_THROWS_WITH(broken.make_session({})->step(block(), out),
+                      Contains("engine gave a sample that is not finite"));
   }
 }
 
 TEST_CASE("session options outside their ranges are refused", "[unit]") {
   const support::FakeEngine engine(support::FakeScript{});
-  CHECK_THROWS_WITH(engine.make_session({.temperature = -0.1}), Contains("temperature: expected 0 (greedy) or"));
+  CHECK_THROWS_WITH(engine.make_session({.temperature = -0.1}),
+                    Contains("temperature: expected 0 (greedy) or"));
   CHECK_THROWS_WITH(engine.make_session({.temperature = std::nan("")}), Contains("temperature"));
   CHECK_THROWS_WITH(engine.make_session({.interruptibility = 100.0}), Contains("interruptibility"));
   CHECK_NOTHROW(engine.make_session({.temperature = 0.8, .interruptibility = 1.0}));

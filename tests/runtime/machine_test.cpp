@@ -6,7 +6,8 @@ using namespace duet::runtime;
 
 TEST_CASE("processor features come from the flags, as whole words", "[unit]") {
   const CpuInfo info = parse_cpu_info(
-      "processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu avx2 fma avx512f avx512bw avx512dq avx512vl amx_bf16 xamx_int8\n"
+      "processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu avx2 fma avx512f avx512bw avx512dq "
+      "avx512vl amx_bf16 xamx_int8\n"
       "\nprocessor\t: 1\nmodel name\t: Other\nflags\t\t: avx512_bf16\n");
   CHECK(info.model == "Some CPU");
   CHECK(info.has_avx2);
@@ -26,7 +27,8 @@ TEST_CASE("this machine has at least one core and some memory", "[unit]") {
 }
 
 TEST_CASE("memory is read in kibibytes", "[unit]") {
-  const MemoryInfo info = parse_memory_info("MemTotal:  2048 kB\nMemFree: 1 kB\nMemAvailable:   1024 kB\n");
+  const MemoryInfo info =
+      parse_memory_info("MemTotal:  2048 kB\nMemFree: 1 kB\nMemAvailable:   1024 kB\n");
   CHECK(info.total_bytes == 2048 * 1024);
   CHECK(info.available_bytes == 1024 * 1024);
 }
@@ -35,8 +37,9 @@ TEST_CASE("a BLAS is known by its path; only the reference one is slow and has a
   const BlasInfo reference = classify_blas("/usr/lib/x86_64-linux-gnu/blas/libblas.so.3.11.0");
   CHECK(reference.kind == BlasKind::kReference);
   CHECK_THAT(blas_fix(reference), Catch::Matchers::Contains("libopenblas0-pthread"));
-  for (const char* path : {"/usr/lib/x86_64-linux-gnu/openblas-pthread/libblas.so.3", "/opt/mkl/libmkl_rt.so.2",
-                           "/usr/lib/x86_64-linux-gnu/blis-openmp/libblas.so.3", "/x/torch/lib/libtorch_cpu.so"}) {
+  for (const char* path :
+       {"/usr/lib/x86_64-linux-gnu/openblas-pthread/libblas.so.3", "/opt/mkl/libmkl_rt.so.2",
+        "/usr/lib/x86_64-linux-gnu/blis-openmp/libblas.so.3", "/x/torch/lib/libtorch_cpu.so"}) {
     CHECK(classify_blas(path).kind == BlasKind::kFast);
     CHECK(blas_fix(classify_blas(path)).empty());
   }
@@ -45,7 +48,9 @@ TEST_CASE("a BLAS is known by its path; only the reference one is slow and has a
 }
 
 TEST_CASE("packages are listed by group", "[unit]") {
-  const std::string text = "# build: x\nbuild g++  compiler\ntest  catch2 tests\nbuild a;rm  bad name\nbuild flite speech\n";
+  const std::string text =
+      "# build: x\nbuild g++  compiler\ntest  catch2 tests\nbuild a;rm  bad name\nbuild flite "
+      "speech\n";
   CHECK(parse_packages(text, "build") == std::vector<std::string>{"g++", "flite"});
   CHECK(parse_packages(text, "test") == std::vector<std::string>{"catch2"});
 }

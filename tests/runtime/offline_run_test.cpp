@@ -20,8 +20,10 @@ namespace {
 /// A user who hums at 200 Hz from `start_s` to `end_s` of `seconds`.
 std::vector<float> hum(double seconds, double start_s, double end_s, int rate_hz) {
   std::vector<float> samples(static_cast<std::size_t>(seconds * rate_hz), 0.0F);
-  for (auto i = static_cast<std::size_t>(start_s * rate_hz); i < static_cast<std::size_t>(end_s * rate_hz); ++i) {
-    samples[i] = 0.3F * static_cast<float>(std::sin(2.0 * M_PI * 200.0 * static_cast<double>(i) / rate_hz));
+  for (auto i = static_cast<std::size_t>(start_s * rate_hz);
+       i < static_cast<std::size_t>(end_s * rate_hz); ++i) {
+    samples[i] =
+        0.3F * static_cast<float>(std::sin(2.0 * M_PI * 200.0 * static_cast<double>(i) / rate_hz));
   }
   return samples;
 }
@@ -47,10 +49,13 @@ TEST_CASE("a run on the listener's clock, every time worked out by hand", "[unit
   runtime::RunOptions options;
   options.output_path = dir.file("out.wav");
   std::vector<std::pair<double, std::string>> words;
-  const auto timeline = runtime::run_offline(engine, input, options, {.on_event = [&](const RunEvent& event) {
-    if (event.kind == RunEvent::Kind::kAgentWords) words.emplace_back(event.time_s, event.text);
-  }});
-  // Step 20 hears samples up to 21 * 0.08 = 1.68 s, so that is where its sound begins; 12 steps end at 2.64 s.
+  const auto timeline =
+      runtime::run_offline(engine, input, options, {.on_event = [&](const RunEvent& event) {
+                             if (event.kind == RunEvent::Kind::kAgentWords)
+                               words.emplace_back(event.time_s, event.text);
+                           }});
+  // Step 20 hears samples up to 21 * 0.08 = 1.68 s, so that is where its sound begins; 12 steps end
+  // at 2.64 s.
   CHECK(onset_s(options.output_path, 2) == Approx(1.68).margin(1e-3));
   CHECK(onset_s(options.output_path, 1) == Approx(0.5).margin(1e-3));
   REQUIRE(timeline.agent.size() == 1);
@@ -65,7 +70,8 @@ TEST_CASE("a run on the listener's clock, every time worked out by hand", "[unit
   REQUIRE(words.size() == 5);
   CHECK(words[0].first == Approx(1.68));
   CHECK(words[0].second == "seven");
-  // Tail: until 2 s after 2.64 s; steps end on multiples of 0.08, the agent's channel one step later.
+  // Tail: until 2 s after 2.64 s; steps end on multiples of 0.08, the agent's channel one step
+  // later.
   CHECK(timeline.duration_s == Approx(4.64).margin(0.081));
   CHECK(timeline.input_seconds == Approx(2.0));
   const auto left = audio::load_audio_file(options.output_path, 1);
@@ -75,7 +81,8 @@ TEST_CASE("a run on the listener's clock, every time worked out by hand", "[unit
   CHECK(dir.num_files() == 1);
 }
 
-TEST_CASE("another rate costs the resampler's look-ahead on the clock, and nothing in alignment", "[unit]") {
+TEST_CASE("another rate costs the resampler's look-ahead on the clock, and nothing in alignment",
+          "[unit]") {
   const TempDir dir;
   support::FakeScript script;
   script.echo = true;
@@ -94,9 +101,11 @@ TEST_CASE("the tail: automatic, of a given length, and never beyond 30 s", "[uni
   const auto run = [](support::FakeScript script, std::optional<double> tail_s) {
     const support::FakeEngine engine(std::move(script));
     audio::MemorySource input(hum(1.0, 0.2, 0.8, 16000), 16000);
-    return runtime::run_offline(engine, input, {.session = {}, .realtime = false, .tail_s = tail_s, .output_path = ""});
+    return runtime::run_offline(
+        engine, input, {.session = {}, .realtime = false, .tail_s = tail_s, .output_path = ""});
   };
-  // 1 s is 12.5 steps: 13 are fed. Then to 3.0 s or beyond: 38 steps (3.04 s), heard one step later.
+  // 1 s is 12.5 steps: 13 are fed. Then to 3.0 s or beyond: 38 steps (3.04 s), heard one step
+  // later.
   CHECK(run({}, std::nullopt).num_steps == 38);
   CHECK(run({}, 0.0).num_steps == 13);
   CHECK(run({}, 1.0).num_steps == 25);
@@ -111,7 +120,9 @@ TEST_CASE("the same input gives the same file and words, whatever its pieces", "
   class DripSource : public audio::MemorySource {
    public:
     using MemorySource::MemorySource;
-    std::size_t read(std::span<float> out) override { return MemorySource::read(out.first(std::min<std::size_t>(out.size(), 97))); }
+    std::size_t read(std::span<float> out) override {
+      return MemorySource::read(out.first(std::min<std::size_t>(out.size(), 97)));
+    }
   };
   const TempDir dir;
   support::FakeScript script;
@@ -163,7 +174,8 @@ TEST_CASE("stopping by hand writes whole files with what there is", "[unit]") {
   runtime::RunOptions options;
   options.output_path = dir.file("out.wav");
   int asked = 0;
-  const auto timeline = runtime::run_offline(engine, input, options, {.on_event = {}, .should_stop = [&] { return ++asked > 40; }});
+  const auto timeline = runtime::run_offline(
+      engine, input, options, {.on_event = {}, .should_stop = [&] { return ++asked > 40; }});
   CHECK(timeline.interrupted);
   CHECK(timeline.num_steps < 40);
   CHECK(timeline.num_steps > 5);
@@ -203,7 +215,8 @@ TEST_CASE("in real time the clock of the wall rules, compute time included", "[u
   options.output_path = dir.file("out.wav");
   const auto begin = std::chrono::steady_clock::now();
   const auto timeline = runtime::run_offline(engine, input, options);
-  const double wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const double wall_s =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   CHECK(wall_s >= 0.4);
   CHECK(timeline.step_ms.p50 >= 20.0);
   // Voice at 0.08; its step is over at 0.16, computed at 0.18 or (busy machine) later.
@@ -216,11 +229,12 @@ TEST_CASE("the listener's clock: late steps push the rest, silence makes it good
   CHECK(fast.place(1, std::nullopt, true) == Approx(0.16));
   runtime::ListenersClock clock(0.08, 0.002);
   CHECK(clock.due_s(0) == Approx(0.082));
-  CHECK(clock.place(0, 0.1, false) == Approx(0.1));      // 18 ms of compute.
-  CHECK(clock.place(1, 0.17, false) == Approx(0.18));    // Ready at 0.17, but the step before plays until 0.18.
-  CHECK(clock.place(2, 0.40, false) == Approx(0.40));    // A hiccup.
-  CHECK(clock.place(3, 0.41, false) == Approx(0.48));    // Everything after it is late ...
-  CHECK(clock.place(4, 0.42, true) == Approx(0.42));     // ... until silence can be dropped.
+  CHECK(clock.place(0, 0.1, false) == Approx(0.1));  // 18 ms of compute.
+  CHECK(clock.place(1, 0.17, false) ==
+        Approx(0.18));  // Ready at 0.17, but the step before plays until 0.18.
+  CHECK(clock.place(2, 0.40, false) == Approx(0.40));  // A hiccup.
+  CHECK(clock.place(3, 0.41, false) == Approx(0.48));  // Everything after it is late ...
+  CHECK(clock.place(4, 0.42, true) == Approx(0.42));   // ... until silence can be dropped.
   CHECK(clock.place(5, 0.49, true) == Approx(0.49));
   CHECK(clock.place(6, 0.57, false) == Approx(0.57));
 }

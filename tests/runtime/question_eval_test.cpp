@@ -21,11 +21,14 @@ struct Corpus {
   TempDir dir;
   Corpus() {
     std::vector<float> hum(16000);
-    for (std::size_t i = 0; i < hum.size(); ++i) hum[i] = 0.3F * static_cast<float>(std::sin(0.08 * static_cast<double>(i)));
+    for (std::size_t i = 0; i < hum.size(); ++i)
+      hum[i] = 0.3F * static_cast<float>(std::sin(0.08 * static_cast<double>(i)));
     audio::write_wav_file(dir.file("a.wav"), hum, 16000);
     audio::write_wav_file(dir.file("b.wav"), hum, 16000);
   }
-  std::string manifest(const std::string& lines) const { return dir.write("manifest.jsonl", lines); }
+  std::string manifest(const std::string& lines) const {
+    return dir.write("manifest.jsonl", lines);
+  }
 };
 
 const char* const kSum =
@@ -34,15 +37,21 @@ const char* const kSum =
 
 }  // namespace
 
-TEST_CASE("a manifest gives the turns of one split that want a reply, dialogues in order", "[unit]") {
+TEST_CASE("a manifest gives the turns of one split that want a reply, dialogues in order",
+          "[unit]") {
   const Corpus corpus;
   const std::string manifest = corpus.manifest(
       std::string(kSum) +
-      R"({"id":"q2","role":"user","split":"train","topic":"sum","text":"x","key":["one"],"reply":"One.","file":"a.wav"})" "\n"
-      R"({"id":"q3","role":"user","split":"heldout","topic":"backchannel","text":"uh-huh","key":[],"reply":"","file":"a.wav"})" "\n"
-      R"({"id":"q5","role":"user","split":"heldout","topic":"correction","text":"make it small","key":{"slots":{"drink":"latte","size":"small"}},"reply":"A small latte.","file":"b.wav","dialog":"d1","turn":1})" "\n"
-      R"({"id":"q4","role":"user","split":"heldout","topic":"order","text":"a latte","key":{"slots":{"drink":"latte"}},"reply":"A latte.","file":"a.wav","dialog":"d1","turn":0})" "\n"
-      R"({"id":"a1","role":"agent","split":"heldout","topic":"reply","text":"Twelve.","file":"a.wav"})" "\n");
+      R"({"id":"q2","role":"user","split":"train","topic":"sum","text":"x","key":["one"],"reply":"One.","file":"a.wav"})"
+      "\n"
+      R"({"id":"q3","role":"user","split":"heldout","topic":"backchannel","text":"uh-huh","key":[],"reply":"","file":"a.wav"})"
+      "\n"
+      R"({"id":"q5","role":"user","split":"heldout","topic":"correction","text":"make it small","key":{"slots":{"drink":"latte","size":"small"}},"reply":"A small latte.","file":"b.wav","dialog":"d1","turn":1})"
+      "\n"
+      R"({"id":"q4","role":"user","split":"heldout","topic":"order","text":"a latte","key":{"slots":{"drink":"latte"}},"reply":"A latte.","file":"a.wav","dialog":"d1","turn":0})"
+      "\n"
+      R"({"id":"a1","role":"agent","split":"heldout","topic":"reply","text":"Twelve.","file":"a.wav"})"
+      "\n");
   const auto dialogs = load_eval_dialogs(manifest, "heldout", 0);
   REQUIRE(dialogs.size() == 2);
   const auto& order = dialogs[0].turns.size() == 2 ? dialogs[0] : dialogs[1];
@@ -53,8 +62,11 @@ TEST_CASE("a manifest gives the turns of one split that want a reply, dialogues 
   CHECK(sum.turns.at(0).key.number == 12);
   CHECK(load_eval_dialogs(manifest, "heldout", 1).size() == 1);
   CHECK_THROWS_WITH(load_eval_dialogs(manifest, "none", 0), Contains("split \"none\""));
-  CHECK_THROWS_AS(load_eval_dialogs(corpus.dir.file("missing.jsonl"), "heldout", 0), core::LoadError);
-  CHECK_THROWS_WITH(load_eval_dialogs(corpus.manifest(std::string(kSum) + "{nonsense\n"), "heldout", 0), Contains("line 2"));
+  CHECK_THROWS_AS(load_eval_dialogs(corpus.dir.file("missing.jsonl"), "heldout", 0),
+                  core::LoadError);
+  CHECK_THROWS_WITH(
+      load_eval_dialogs(corpus.manifest(std::string(kSum) + "{nonsense\n"), "heldout", 0),
+      Contains("line 2"));
 }
 
 TEST_CASE("an answer is timed and judged, by hand", "[unit]") {
@@ -63,7 +75,8 @@ TEST_CASE("an answer is timed and judged, by hand", "[unit]") {
   support::FakeScript script;
   // The user speaks from 0.5 to 1.5 s. Step 20 is heard from 1.68 s on, for 10 steps.
   script.replies = {{.first_step = 20, .num_steps = 10, .text = "Seven plus five is twelve."}};
-  const EvalReport report = evaluate_questions(support::FakeEngine(script), dialogs, {.session = {}, .save_dir = corpus.dir.file("out")});
+  const EvalReport report = evaluate_questions(support::FakeEngine(script), dialogs,
+                                               {.session = {}, .save_dir = corpus.dir.file("out")});
   REQUIRE(report.turns.size() == 1);
   CHECK(report.turns[0].is_right);
   CHECK(report.turns[0].falls_silent);
@@ -74,9 +87,11 @@ TEST_CASE("an answer is timed and judged, by hand", "[unit]") {
   CHECK(report.answered.value == 1.0);
   CHECK(report.right_by_topic.at("sum").value == 1.0);
   CHECK(audio::AudioFileReader(corpus.dir.file("out/q1.wav")).num_channels() == 2);
-  CHECK(nlohmann::json::parse(TempDir::read(corpus.dir.file("out/results.jsonl")))["is_right"] == true);
+  CHECK(nlohmann::json::parse(TempDir::read(corpus.dir.file("out/results.jsonl")))["is_right"] ==
+        true);
   CHECK(nlohmann::json::parse(report.to_json())["right"]["value"] == 1.0);
-  CHECK_THAT(report.to_text(), Contains("answered within 3 s") && Contains("100.0 %") && Contains("n 1"));
+  CHECK_THAT(report.to_text(),
+             Contains("answered within 3 s") && Contains("100.0 %") && Contains("n 1"));
 }
 
 TEST_CASE("no answer, a wrong one, one too early and one without end", "[unit]") {

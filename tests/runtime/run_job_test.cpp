@@ -20,20 +20,26 @@ namespace {
 
 std::vector<float> hum(std::size_t size) {
   std::vector<float> samples(size);
-  for (std::size_t i = 0; i < size; ++i) samples[i] = 0.3F * static_cast<float>(std::sin(0.08 * static_cast<double>(i)));
+  for (std::size_t i = 0; i < size; ++i)
+    samples[i] = 0.3F * static_cast<float>(std::sin(0.08 * static_cast<double>(i)));
   return samples;
 }
 
 std::unique_ptr<runtime::Engine> fake() {
   support::FakeScript script;
   script.replies = {{.first_step = 16, .num_steps = 10, .text = "Seven plus five is twelve."}};
-  script.user_words = [](std::int64_t t) { return t == 8 ? std::string(" seven plus five") : std::string(); };
+  script.user_words = [](std::int64_t t) {
+    return t == 8 ? std::string(" seven plus five") : std::string();
+  };
   return std::make_unique<support::FakeEngine>(script);
 }
 
-std::unique_ptr<runtime::Engine> must_not_load() { throw std::logic_error("the model was loaded before the input was checked"); }
+std::unique_ptr<runtime::Engine> must_not_load() {
+  throw std::logic_error("the model was loaded before the input was checked");
+}
 
-/// The message of a run that must fail before any model is loaded, leaving `num_files` files in `dir`.
+/// The message of a run that must fail before any model is loaded, leaving `num_files` files in
+/// `dir`.
 std::string failure(const RunJob& job, const TempDir& dir, std::size_t num_files) {
   std::ostringstream out;
   std::ostringstream log;
@@ -68,9 +74,11 @@ TEST_CASE("a run prints the conversation and writes WAV and timeline", "[unit]")
   runtime::run_job(job_for(dir, dir.file("in.wav")), fake, out, log);
   // Step 8 ends at 0.72 s, step 16 at 1.36 s.
   CHECK_THAT(out.str(), Contains("   0.72  seven plus five\n"));
-  CHECK_THAT(out.str(), Contains("   1.36") && Contains("Seven plus five is twelve.\n") && Contains("reply latency  median 3"));
+  CHECK_THAT(out.str(), Contains("   1.36") && Contains("Seven plus five is twelve.\n") &&
+                            Contains("reply latency  median 3"));
   CHECK_THAT(out.str(), Contains("RTF"));
-  CHECK_THAT(log.str(), Contains("1.00 s, 16000 Hz; model fake") && Contains("wrote " + dir.file("out.wav")));
+  CHECK_THAT(log.str(),
+             Contains("1.00 s, 16000 Hz; model fake") && Contains("wrote " + dir.file("out.wav")));
   const auto json = nlohmann::json::parse(TempDir::read(dir.file("out.json")));
   CHECK(json["agent"][0]["text"] == "Seven plus five is twelve.");
   CHECK(json["agent"][0]["start_s"].get<double>() == Approx(1.36).margin(0.011));
@@ -87,12 +95,15 @@ TEST_CASE("bad input: one line each, no model loaded, no file written", "[unit]"
     audio::write_wav_file(dir.file("in.wav"), hum(16000), 16000);
     std::filesystem::resize_file(dir.file("in.wav"), 10044);
     CHECK(failure(job_for(dir, dir.file("in.wav")), dir, 1) ==
-          "data chunk: expected 32000 bytes (its header), found 10000 in " + dir.file("in.wav") + " (the file is truncated)");
+          "data chunk: expected 32000 bytes (its header), found 10000 in " + dir.file("in.wav") +
+              " (the file is truncated)");
   }
   SECTION("text named .wav") {
     dir.write("in.wav", "What is seven plus five?\n");
     CHECK(failure(job_for(dir, dir.file("in.wav")), dir, 1) ==
-          "audio file: expected a WAV, FLAC or Ogg file, found text (\"What is seven plus five?\") in " + dir.file("in.wav"));
+          "audio file: expected a WAV, FLAC or Ogg file, found text (\"What is seven plus five?\") "
+          "in " +
+              dir.file("in.wav"));
   }
   SECTION("no samples") {
     audio::write_wav_file(dir.file("in.wav"), {}, 16000);
@@ -121,7 +132,8 @@ TEST_CASE("bad input: one line each, no model loaded, no file written", "[unit]"
     audio::write_wav_file(dir.file("in.wav"), hum(16000), 16000);
     RunJob job = job_for(dir, dir.file("in.wav"));
     job.output = dir.file("in.wav");
-    CHECK_THAT(failure(job, dir, 1), Contains("output: expected a file of its own, found the input"));
+    CHECK_THAT(failure(job, dir, 1),
+               Contains("output: expected a file of its own, found the input"));
     job = job_for(dir, dir.file("in.wav"));
     job.timeline = job.output;
     CHECK_THAT(failure(job, dir, 1), Contains("found the output WAV"));
@@ -144,10 +156,14 @@ TEST_CASE("an engine that fails leaves neither WAV nor timeline", "[unit]") {
     script.throw_at_step = 3;
     return std::unique_ptr<runtime::Engine>(std::make_unique<support::FakeEngine>(script));
   };
-  CHECK_THROWS_AS(runtime::run_job(job_for(dir, dir.file("in.wav")), failing, out, log), runtime::StepError);
+  CHECK_THROWS_AS(runtime::run_job(job_for(dir, dir.file("in.wav")), failing, out, log),
+                  runtime::StepError);
   CHECK(dir.num_files() == 1);
-  const auto no_model = []() -> std::unique_ptr<runtime::Engine> { throw core::LoadError({"model", "one", "none", "", ""}); };
-  CHECK_THROWS_AS(runtime::run_job(job_for(dir, dir.file("in.wav")), no_model, out, log), core::LoadError);
+  const auto no_model = []() -> std::unique_ptr<runtime::Engine> {
+    throw core::LoadError({"model", "one", "none", "", ""});
+  };
+  CHECK_THROWS_AS(runtime::run_job(job_for(dir, dir.file("in.wav")), no_model, out, log),
+                  core::LoadError);
   CHECK(dir.num_files() == 1);
 }
 
@@ -156,8 +172,9 @@ TEST_CASE("a stop before the first step leaves nothing", "[unit]") {
   audio::write_wav_file(dir.file("in.wav"), hum(16000), 16000);
   std::ostringstream out;
   std::ostringstream log;
-  CHECK_THROWS_WITH(runtime::run_job(job_for(dir, dir.file("in.wav")), fake, out, log, [] { return true; }),
-                    Contains("a stop before that"));
+  CHECK_THROWS_WITH(
+      runtime::run_job(job_for(dir, dir.file("in.wav")), fake, out, log, [] { return true; }),
+      Contains("a stop before that"));
   CHECK(dir.num_files() == 1);
 }
 

@@ -20,7 +20,8 @@ Activity activity(double seconds, const std::vector<Segment>& segments) {
   return result;
 }
 
-/// An agent channel made of known sound: speech-like noise bursts with gaps of up to 150 ms inside, over a noise floor.
+/// An agent channel made of known sound: speech-like noise bursts with gaps of up to 150 ms inside,
+/// over a noise floor.
 class Channel {
  public:
   Channel(double seconds, unsigned seed, double floor_db)
@@ -32,7 +33,8 @@ class Channel {
   /// Speech from `start_s` to `end_s`: its first and last 60 ms are sound, the gaps lie between.
   void speak(double start_s, double end_s, double level_db = -22.0) {
     add(start_s, end_s, level_db);
-    for (double t = start_s + uniform(0.2, 0.6); t + 0.25 < end_s; t += uniform(0.25, 0.8)) mute(t, t + uniform(0.03, 0.15));
+    for (double t = start_s + uniform(0.2, 0.6); t + 0.25 < end_s; t += uniform(0.25, 0.8))
+      mute(t, t + uniform(0.03, 0.15));
   }
 
   /// Noise at a level, added.
@@ -50,13 +52,18 @@ class Channel {
     }
   }
 
-  double uniform(double low, double high) { return low + (high - low) * std::uniform_real_distribution<double>()(random_); }
+  double uniform(double low, double high) {
+    return low + (high - low) * std::uniform_real_distribution<double>()(random_);
+  }
   Activity find() const { return find_activity(measure_levels_db(samples_, kRateHz)); }
 
  private:
-  static std::size_t index(double time_s) { return static_cast<std::size_t>(std::max(0.0, std::round(time_s * kRateHz))); }
+  static std::size_t index(double time_s) {
+    return static_cast<std::size_t>(std::max(0.0, std::round(time_s * kRateHz)));
+  }
   void mute(double start_s, double end_s) {
-    for (auto i = index(start_s); i < std::min(index(end_s), samples_.size()); ++i) samples_[i] *= 1e-3F;
+    for (auto i = index(start_s); i < std::min(index(end_s), samples_.size()); ++i)
+      samples_[i] *= 1e-3F;
   }
 
   std::mt19937 random_;
@@ -66,9 +73,11 @@ class Channel {
 
 }  // namespace
 
-TEST_CASE("synthetic agents with known latencies come back within 10 ms in 99 % of cases", "[property]") {
-  // 400 conversations: a reply after a known latency, stopped a known time after an interruption; floors from -75 to -58 dB,
-  // breaths of up to 50 ms and clicks in the silences, gaps in the speech, short fades (8 ms) at its end.
+TEST_CASE("synthetic agents with known latencies come back within 10 ms in 99 % of cases",
+          "[property]") {
+  // 400 conversations: a reply after a known latency, stopped a known time after an interruption;
+  // floors from -75 to -58 dB, breaths of up to 50 ms and clicks in the silences, gaps in the
+  // speech, short fades (8 ms) at its end.
   int num_good_replies = 0;
   int num_good_stops = 0;
   constexpr int kNumCases = 400;
@@ -90,9 +99,10 @@ TEST_CASE("synthetic agents with known latencies come back within 10 ms in 99 % 
     channel.add(breath_s, breath_s + 0.045, -35.0);
     channel.add(stop_at_s + 0.6, stop_at_s + 0.64, -30.0);
     const Activity agent = channel.find();
-    const EventScore reply = score_event({EventKind::kQuestion, {0.5, user_end_s}}, interruption_s, agent);
-    const EventScore stop =
-        score_event({EventKind::kInterruption, {interruption_s, stop_at_s + 1.0}}, kInfinity, agent);
+    const EventScore reply =
+        score_event({EventKind::kQuestion, {0.5, user_end_s}}, interruption_s, agent);
+    const EventScore stop = score_event(
+        {EventKind::kInterruption, {interruption_s, stop_at_s + 1.0}}, kInfinity, agent);
     // 10 ms frames: a border is found within one frame of where it is.
     num_good_replies += reply.is_counted && std::abs(reply.latency_s - reply_s) <= 0.0101;
     num_good_stops += stop.is_counted && std::abs(stop.latency_s - stop_s) <= 0.0101;
@@ -122,18 +132,23 @@ TEST_CASE("an agent that goes on through a backchannel and one that does not", "
   CHECK(stopped.is_counted);
   CHECK_FALSE(stopped.is_success);
   // Stopping for 0.3 s and going on is a break too.
-  CHECK_FALSE(score_event(event, kInfinity, activity(10, {{1.0, 3.5}, {3.8, 8.0}}), &control).is_success);
+  CHECK_FALSE(
+      score_event(event, kInfinity, activity(10, {{1.0, 3.5}, {3.8, 8.0}}), &control).is_success);
   // Not counted: silent at the event, or the control would have ended soon anyway.
   CHECK_FALSE(score_event(event, kInfinity, activity(10, {{4.0, 8.0}}), &control).is_counted);
   const Activity ending = activity(10, {{1.0, 4.0}});
   CHECK_FALSE(score_event(event, kInfinity, activity(10, {{1.0, 4.0}}), &ending).is_counted);
-  CHECK(score_event({EventKind::kNoise, {3.0, 3.4}}, kInfinity, activity(10, {{1.0, 4.6}}), &control).is_success);
+  CHECK(
+      score_event({EventKind::kNoise, {3.0, 3.4}}, kInfinity, activity(10, {{1.0, 4.6}}), &control)
+          .is_success);
 }
 
-TEST_CASE("interruptions: success within 1.5 s, counted only when there was something to stop", "[unit]") {
+TEST_CASE("interruptions: success within 1.5 s, counted only when there was something to stop",
+          "[unit]") {
   const ScriptedEvent event{EventKind::kInterruption, {3.0, 5.0}};
   const Activity control = activity(10, {{1.0, 8.0}});
-  const EventScore stopped = score_event(event, kInfinity, activity(10, {{1.0, 3.4}, {5.3, 6.0}}), &control);
+  const EventScore stopped =
+      score_event(event, kInfinity, activity(10, {{1.0, 3.4}, {5.3, 6.0}}), &control);
   CHECK(stopped.is_counted);
   CHECK(stopped.is_success);
   CHECK(stopped.latency_s == Approx(0.4));
@@ -173,7 +188,8 @@ TEST_CASE("a pause that is taken over, and one that is respected", "[unit]") {
 TEST_CASE("false alarms: onsets in the user's turn, short backchannels excused", "[unit]") {
   const Segment user{1.0, 6.0};
   const Activity agent = activity(10, {{2.0, 2.6}, {4.0, 4.8}});
-  const std::vector<AgentTurn> turns = {{2.0, 2.6, "Mm-hmm.", false, true}, {4.0, 4.8, "Seven plus five", false, true}};
+  const std::vector<AgentTurn> turns = {{2.0, 2.6, "Mm-hmm.", false, true},
+                                        {4.0, 4.8, "Seven plus five", false, true}};
   CHECK(score_false_alarms(user, agent, turns) == std::vector<Segment>{{4.0, 4.8}});
   // Sound of which no words are known is no backchannel; nor is a long one.
   CHECK(score_false_alarms(user, agent, {}).size() == 2);
@@ -205,7 +221,8 @@ TEST_CASE("bootstrap intervals: repeatable, around the value, exact for equal va
 
 TEST_CASE("latency summaries leave out what does not count, and keep infinity", "[unit]") {
   std::vector<EventScore> scores;
-  for (int i = 1; i <= 9; ++i) scores.push_back({EventKind::kInterruption, true, true, 0.0, 0.1 * i});
+  for (int i = 1; i <= 9; ++i)
+    scores.push_back({EventKind::kInterruption, true, true, 0.0, 0.1 * i});
   scores.push_back({EventKind::kInterruption, true, false, 0.0, kInfinity});
   scores.push_back({EventKind::kInterruption, false, true, 0.0, 0.01});
   scores.push_back({EventKind::kQuestion, true, true, 0.0, 0.01});

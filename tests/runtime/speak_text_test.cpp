@@ -9,13 +9,17 @@ using Catch::Contains;
 
 TEST_CASE("without a synthesiser, and without words, the error says what to do", "[unit]") {
   CHECK_THROWS_WITH(runtime::speak_text("hello", {"no-such-synthesiser"}),
-                    "speech synthesiser: expected flite or espeak-ng, found neither in PATH (apt-get install flite)");
-  CHECK_THROWS_WITH(runtime::speak_text(" . ", {"no-such-synthesiser"}), Contains("something to say"));
+                    "speech synthesiser: expected flite or espeak-ng, found neither in PATH "
+                    "(apt-get install flite)");
+  CHECK_THROWS_WITH(runtime::speak_text(" . ", {"no-such-synthesiser"}),
+                    Contains("something to say"));
 }
 
 TEST_CASE("a program that fails is an error, not silence", "[unit]") {
-  CHECK_THROWS_WITH(runtime::speak_text("hello", {"false"}), Contains("false: expected exit code 0, found 1"));
-  CHECK_THROWS_AS(runtime::speak_text("hello", {"true"}), core::LoadError);  // It ends well but wrote nothing.
+  CHECK_THROWS_WITH(runtime::speak_text("hello", {"false"}),
+                    Contains("false: expected exit code 0, found 1"));
+  CHECK_THROWS_AS(runtime::speak_text("hello", {"true"}),
+                  core::LoadError);  // It ends well but wrote nothing.
 }
 
 TEST_CASE("an installed synthesiser speaks, also text that looks like an option", "[unit]") {

@@ -22,8 +22,11 @@ std::vector<float> levels(double seconds, const std::vector<Segment>& loud) {
 struct Feed {
   EngineInfo info;
   std::vector<StepOutput> steps;
-  explicit Feed(std::size_t num_steps, bool has_head = false) : steps(num_steps) { info.has_user_activity = has_head; }
-  Timeline finish(const std::vector<float>& user, const std::vector<float>& agent, double compute_s = 0.008) {
+  explicit Feed(std::size_t num_steps, bool has_head = false) : steps(num_steps) {
+    info.has_user_activity = has_head;
+  }
+  Timeline finish(const std::vector<float>& user, const std::vector<float>& agent,
+                  double compute_s = 0.008) {
     TimelineRecorder recorder(info);
     for (std::size_t t = 0; t < steps.size(); ++t) {
       recorder.add_step(steps[t], 0.08 * static_cast<double>(t + 1), compute_s);
@@ -42,7 +45,8 @@ TEST_CASE("a question and its answer: turns, words, reply latency", "[unit]") {
   feed.steps[29].agent_text = "Twelve";
   feed.steps[30].agent_text = ".";
   feed.steps[40].agent_turn_ended = true;
-  const Timeline timeline = feed.finish(levels(4.8, {{1.0, 1.5}, {1.8, 2.2}}), levels(4.8, {{2.5, 3.2}}));
+  const Timeline timeline =
+      feed.finish(levels(4.8, {{1.0, 1.5}, {1.8, 2.2}}), levels(4.8, {{2.5, 3.2}}));
   REQUIRE(timeline.user.size() == 1);
   CHECK(timeline.user[0].start_s == 1.0);
   CHECK(timeline.user[0].end_s == 2.2);
@@ -61,7 +65,8 @@ TEST_CASE("a question and its answer: turns, words, reply latency", "[unit]") {
   CHECK(timeline.num_steps == 60);
 }
 
-TEST_CASE("a barge-in: the reply is cut, the stop is timed, the next reply is its own turn", "[unit]") {
+TEST_CASE("a barge-in: the reply is cut, the stop is timed, the next reply is its own turn",
+          "[unit]") {
   Feed feed(150);
   feed.steps[20].agent_turn_started = true;
   feed.steps[20].agent_text = "Whales are mammals, so they";
@@ -69,7 +74,8 @@ TEST_CASE("a barge-in: the reply is cut, the stop is timed, the next reply is it
   feed.steps[100].agent_turn_started = true;  // 8.08 s
   feed.steps[100].agent_text = "Okay.";
   // The user begins at 5.0, the agent falls silent at 5.45, answers at 8.2.
-  const Timeline timeline = feed.finish(levels(12, {{0.5, 1.5}, {5.0, 7.9}}), levels(12, {{1.8, 5.45}, {8.2, 8.9}}));
+  const Timeline timeline =
+      feed.finish(levels(12, {{0.5, 1.5}, {5.0, 7.9}}), levels(12, {{1.8, 5.45}, {8.2, 8.9}}));
   REQUIRE(timeline.agent.size() == 2);
   CHECK(timeline.agent[0].cut);
   CHECK(timeline.agent[0].end_s == 5.45);
@@ -93,7 +99,8 @@ TEST_CASE("an agent that talks on is not cut, and never stopping is null in the 
   CHECK(timeline.summary(80).find("never") != std::string::npos);
 }
 
-TEST_CASE("sound that runs into the next reply is divided where that reply's text began", "[unit]") {
+TEST_CASE("sound that runs into the next reply is divided where that reply's text began",
+          "[unit]") {
   Feed feed(100);
   feed.steps[11].agent_turn_started = true;
   feed.steps[11].agent_text = "One.";
@@ -106,7 +113,8 @@ TEST_CASE("sound that runs into the next reply is divided where that reply's tex
   CHECK(timeline.agent[1].end_s == 4.0);
 }
 
-TEST_CASE("text without sound, sound without text and words without speech are all shown", "[unit]") {
+TEST_CASE("text without sound, sound without text and words without speech are all shown",
+          "[unit]") {
   Feed feed(100);
   feed.steps[49].agent_turn_started = true;  // 4.0 s
   feed.steps[49].agent_text = "silent words";
@@ -134,7 +142,8 @@ TEST_CASE("the model's speech head decides about user turns where there is one",
   CHECK(timeline.user[0].end_s == 1.95);
 }
 
-TEST_CASE("timeline.json has its schema, names and rounding, whatever bytes the model says", "[unit]") {
+TEST_CASE("timeline.json has its schema, names and rounding, whatever bytes the model says",
+          "[unit]") {
   Timeline timeline;
   timeline.model_name = "coffee-bar";
   timeline.commit = "abc";

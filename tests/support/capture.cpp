@@ -11,7 +11,8 @@ namespace {
 
 class Redirect {
  public:
-  explicit Redirect(int descriptor) : descriptor_(descriptor), saved_(dup(descriptor)), file_(std::tmpfile()) {
+  explicit Redirect(int descriptor)
+      : descriptor_(descriptor), saved_(dup(descriptor)), file_(std::tmpfile()) {
     dup2(fileno(file_), descriptor_);
   }
   Redirect(const Redirect&) = delete;
@@ -30,7 +31,8 @@ class Redirect {
     std::string all;
     std::array<char, 4096> block{};
     std::rewind(file_);
-    while (const size_t count = std::fread(block.data(), 1, block.size(), file_)) all.append(block.data(), count);
+    while (const size_t count = std::fread(block.data(), 1, block.size(), file_))
+      all.append(block.data(), count);
     return all;
   }
 

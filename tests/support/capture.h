@@ -12,7 +12,8 @@ struct Captured {
   std::string err;
 };
 
-/// Redirects file descriptors 1 and 2 to temporary files while `body` runs (C and C++ streams are flushed).
+/// Redirects file descriptors 1 and 2 to temporary files while `body` runs (C and C++ streams are
+/// flushed).
 Captured capture(const std::function<int()>& body);
 
 }  // namespace duet::test

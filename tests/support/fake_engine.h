@@ -1,5 +1,6 @@
 #pragma once
-// An engine without a model, for tests of everything around it: what it says, when, and how it fails is a script.
+// An engine without a model, for tests of everything around it: what it says, when, and how it
+// fails is a script.
 
 #include <chrono>
 #include <cmath>
@@ -13,7 +14,8 @@
 
 namespace duet::support {
 
-/// A reply of the fake agent: a tone over whole steps, its text spread one word per step from the first.
+/// A reply of the fake agent: a tone over whole steps, its text spread one word per step from the
+/// first.
 struct FakeReply {
   std::int64_t first_step = 0;
   std::int64_t num_steps = 0;
@@ -30,10 +32,10 @@ struct FakeScript {
   std::vector<FakeReply> replies;
   double tone_hz = 440.0;
   float amplitude = 0.25F;
-  bool echo = false;                  ///< pcm is the input block, stretched to the output rate by repetition.
-  std::int64_t throw_at_step = -1;    ///< do_step throws there.
+  bool echo = false;  ///< pcm is the input block, stretched to the output rate by repetition.
+  std::int64_t throw_at_step = -1;       ///< do_step throws there.
   std::chrono::microseconds compute{0};  ///< Time every step takes.
-  float activity_threshold = 1e-3F;   ///< Mean |x| above which the user is said to speak.
+  float activity_threshold = 1e-3F;      ///< Mean |x| above which the user is said to speak.
   /// Words heard, by step.
   std::function<std::string(std::int64_t)> user_words;
 };
@@ -64,9 +66,11 @@ class FakeSession : public runtime::Session {
       out.agent_turn_ended = into == reply.num_steps - 1;
       out.agent_text = word(reply.text, into);
       for (std::size_t i = 0; i < size; ++i) {
-        const auto n = static_cast<double>(t * static_cast<std::int64_t>(size) + static_cast<std::int64_t>(i));
-        out.pcm[i] = script_->amplitude *
-                     static_cast<float>(std::sin(2.0 * M_PI * script_->tone_hz * n / script_->info.output_rate_hz));
+        const auto n =
+            static_cast<double>(t * static_cast<std::int64_t>(size) + static_cast<std::int64_t>(i));
+        out.pcm[i] =
+            script_->amplitude * static_cast<float>(std::sin(2.0 * M_PI * script_->tone_hz * n /
+                                                             script_->info.output_rate_hz));
       }
     }
     out.codes.assign(static_cast<std::size_t>(script_->info.num_codebooks), 0);
@@ -77,7 +81,8 @@ class FakeSession : public runtime::Session {
   /// The index-th word of text, later ones with their leading space; empty past the end.
   static std::string word(const std::string& text, std::int64_t index) {
     std::size_t begin = 0;
-    for (std::int64_t i = 0; i < index && begin != std::string::npos; ++i) begin = text.find(' ', begin + 1);
+    for (std::int64_t i = 0; i < index && begin != std::string::npos; ++i)
+      begin = text.find(' ', begin + 1);
     if (begin == std::string::npos || text.empty()) return "";
     return text.substr(begin, text.find(' ', begin + 1) - begin);
   }
@@ -90,7 +95,8 @@ class FakeEngine : public runtime::Engine {
  public:
   explicit FakeEngine(FakeScript script) : script_(std::move(script)) {}
   const runtime::EngineInfo& info() const noexcept override { return script_.info; }
-  std::unique_ptr<runtime::Session> make_session(const runtime::SessionOptions& options) const override {
+  std::unique_ptr<runtime::Session> make_session(
+      const runtime::SessionOptions& options) const override {
     runtime::validate(options);
     return std::make_unique<FakeSession>(script_);
   }

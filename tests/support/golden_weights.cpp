@@ -30,11 +30,13 @@ at::Tensor golden_tensor(std::string_view name, at::IntArrayRef shape) {
   const double phase = 0.01 * static_cast<double>(fnv1a(name) % 1000U);
   float* values = out.data_ptr<float>();
   for (int64_t i = 0; i < count; ++i)
-    values[i] = static_cast<float>(offset + gain * std::sin(0.7 * static_cast<double>(i + 1) + phase));
+    values[i] =
+        static_cast<float>(offset + gain * std::sin(0.7 * static_cast<double>(i + 1) + phase));
   return out;
 }
 
-at::Tensor GoldenWeightReader::parameter(const std::string& name, at::IntArrayRef shape, models::Init) {
+at::Tensor GoldenWeightReader::parameter(const std::string& name, at::IntArrayRef shape,
+                                         models::Init) {
   at::Tensor value = golden_tensor(name, shape);
   tensors_[name] = value;
   return value;
@@ -49,8 +51,8 @@ at::Tensor GoldenWeightReader::buffer(const std::string& name, at::IntArrayRef s
 }
 
 bool GoldenWeightReader::contains(const std::string& name) const {
-  if (name.ends_with("weight_g") || name.ends_with("weight_v") || name.find("lora_") != std::string::npos ||
-      name.find("base_layer") != std::string::npos)
+  if (name.ends_with("weight_g") || name.ends_with("weight_v") ||
+      name.find("lora_") != std::string::npos || name.find("base_layer") != std::string::npos)
     return false;
   return !(name.starts_with("audio_codec.") && name.ends_with("conv.weight"));
 }

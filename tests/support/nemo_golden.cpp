@@ -14,8 +14,9 @@ at::Tensor golden_signal(int64_t num_samples) {
   constexpr double kTwoPi = 2.0 * std::numbers::pi;
   for (int64_t n = 0; n < num_samples; ++n) {
     const double t = static_cast<double>(n) / 16000.0;
-    values[n] = static_cast<float>(0.5 * std::sin(kTwoPi * 440.0 * t) +
-                                   0.25 * std::sin(kTwoPi * 1000.0 * t) * std::cos(kTwoPi * 3.0 * t));
+    values[n] =
+        static_cast<float>(0.5 * std::sin(kTwoPi * 440.0 * t) +
+                           0.25 * std::sin(kTwoPi * 1000.0 * t) * std::cos(kTwoPi * 3.0 * t));
   }
   return out;
 }

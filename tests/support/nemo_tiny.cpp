@@ -74,7 +74,8 @@ std::string tiny_tokenizer() {
   for (int id = 3; id < 40; ++id) {
     // 37 pieces, every third of which starts a word.
     const std::string letter(1, static_cast<char>(id < 29 ? 'a' + (id - 3) : 'A' + (id - 29)));
-    vocab += ", \"" + std::string(id % 3 == 0 ? "\u2581" : "") + letter + "\": " + std::to_string(id);
+    vocab +=
+        ", \"" + std::string(id % 3 == 0 ? "\u2581" : "") + letter + "\": " + std::to_string(id);
   }
   return R"({"version": "1.0", "truncation": null, "padding": null, "added_tokens": [
   {"id": 0, "content": "<unk>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true},
@@ -92,10 +93,12 @@ std::string tiny_tokenizer() {
 
 void make_golden_tiny(GoldenWeightReader& reader) {
   const models::WeightScope root(reader);
-  const models::NemoLlm llm = models::parse_nemo_llm(core::ConfigReader::parse(tiny_llm_config(), "llm_config.json"));
-  const auto codec = codecs::NanoCodecConfig::parse(core::ConfigReader::parse(tiny_codec_config(), "codec_config.yaml"));
-  const models::NemoDuplexConfig config =
-      models::parse_nemo_duplex(core::ConfigReader::parse(tiny_nemo_config(), "config.json"), llm, 2, 60, 0);
+  const models::NemoLlm llm =
+      models::parse_nemo_llm(core::ConfigReader::parse(tiny_llm_config(), "llm_config.json"));
+  const auto codec = codecs::NanoCodecConfig::parse(
+      core::ConfigReader::parse(tiny_codec_config(), "codec_config.yaml"));
+  const models::NemoDuplexConfig config = models::parse_nemo_duplex(
+      core::ConfigReader::parse(tiny_nemo_config(), "config.json"), llm, 2, 60, 0);
   const models::NemoPerception perception(config.perception, root.sub("perception"));
   const models::DuplexLm lm(config.lm, root);
   const codecs::NanoDecoder decoder(codec, root.sub("audio_codec"));

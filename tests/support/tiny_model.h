@@ -1,5 +1,6 @@
 #pragma once
-// A whole bundled model of a few thousand values in a folder, for tests of loading, describing and running.
+// A whole bundled model of a few thousand values in a folder, for tests of loading, describing and
+// running.
 
 #include <string>
 

@@ -11,13 +11,15 @@ namespace {
 std::vector<float> sine(double hz, int64_t count, double amplitude = 0.5) {
   std::vector<float> x(static_cast<size_t>(count));
   for (size_t i = 0; i < x.size(); ++i)
-    x[i] = static_cast<float>(amplitude * std::sin(2.0 * std::numbers::pi * hz * static_cast<double>(i) / 16000.0));
+    x[i] = static_cast<float>(
+        amplitude * std::sin(2.0 * std::numbers::pi * hz * static_cast<double>(i) / 16000.0));
   return x;
 }
 
 double rms(const std::vector<float>& x, size_t from = 0) {
   double sum = 0.0;
-  for (size_t i = from; i < x.size(); ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  for (size_t i = from; i < x.size(); ++i)
+    sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
   return std::sqrt(sum / static_cast<double>(x.size() - from));
 }
 
@@ -52,7 +54,8 @@ TEST_CASE("changing speed changes length and pitch together", "[unit]") {
   REQUIRE(fast.size() == 12800);
   const std::vector<float> want = sine(625, 12800);
   double error = 0.0;
-  for (size_t i = 8; i + 8 < fast.size(); ++i) error = std::max(error, std::abs(static_cast<double>(fast[i] - want[i])));
+  for (size_t i = 8; i + 8 < fast.size(); ++i)
+    error = std::max(error, std::abs(static_cast<double>(fast[i] - want[i])));
   CHECK(error < 2e-3);
 }
 
@@ -66,7 +69,8 @@ TEST_CASE("block convolution equals the definition", "[unit]") {
   double worst = 0.0;
   for (size_t i = 0; i < x.size(); ++i) {
     double want = 0.0;
-    for (size_t k = 0; k < h.size() && k <= i; ++k) want += static_cast<double>(h[k]) * static_cast<double>(x[i - k]);
+    for (size_t k = 0; k < h.size() && k <= i; ++k)
+      want += static_cast<double>(h[k]) * static_cast<double>(x[i - k]);
     worst = std::max(worst, std::abs(want - static_cast<double>(got[i])));
   }
   CHECK(worst < 1e-3);  // values are of size 26; fp32 transforms of 2048 points
@@ -77,10 +81,13 @@ TEST_CASE("a room keeps the direct path first and decays by 60 dB", "[unit]") {
   const std::vector<float> room = make_room_response(random, 0.4, 0.5);
   REQUIRE(room.size() == 6400);
   CHECK(room[0] == 1.0f);
-  const auto part = [&](size_t from, size_t to) { return rms({room.begin() + static_cast<long>(from), room.begin() + static_cast<long>(to)}); };
+  const auto part = [&](size_t from, size_t to) {
+    return rms({room.begin() + static_cast<long>(from), room.begin() + static_cast<long>(to)});
+  };
   CHECK(db(part(800, 1200) / part(5600, 6000)) == Approx(60.0 * 4800 / 6400).margin(3.0));
   double energy = 0.0;
-  for (size_t i = 1; i < room.size(); ++i) energy += static_cast<double>(room[i]) * static_cast<double>(room[i]);
+  for (size_t i = 1; i < room.size(); ++i)
+    energy += static_cast<double>(room[i]) * static_cast<double>(room[i]);
   CHECK(std::sqrt(energy) == Approx(0.5).epsilon(1e-3));
 }
 

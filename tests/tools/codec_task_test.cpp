@@ -42,7 +42,8 @@ std::vector<train::Utterance> tones() {
   for (size_t i = 0; i < out.size(); ++i) {
     out[i].id = "tone" + std::to_string(i);
     for (int n = 0; n < 9000; ++n)
-      out[i].samples.push_back(static_cast<int16_t>(8000.0 * std::sin(0.05 * (1.0 + static_cast<double>(i)) * n)));
+      out[i].samples.push_back(
+          static_cast<int16_t>(8000.0 * std::sin(0.05 * (1.0 + static_cast<double>(i)) * n)));
   }
   return out;
 }
@@ -60,7 +61,10 @@ TEST_CASE("spectral loss is zero for equal sounds and grows with the difference"
   CHECK(loss(x * 2.0, x).magnitude.item<float>() > loss(x * 1.5, x).magnitude.item<float>());
 }
 
-TEST_CASE("discriminators: hinge losses at a score of zero, no gradient into the decoder from their own loss", "[unit]") {
+TEST_CASE(
+    "discriminators: hinge losses at a score of zero, no gradient into the decoder from their own "
+    "loss",
+    "[unit]") {
   at::manual_seed(2);
   train::ParameterStore store(1);
   const train::CodecDiscriminators discriminators(4, models::WeightScope(store));
@@ -68,7 +72,8 @@ TEST_CASE("discriminators: hinge losses at a score of zero, no gradient into the
   const at::Tensor original = at::randn({1, 2048}) * 0.1;
   for (const auto& [name, parameter] : store.parameters()) {
     at::Tensor leaf = parameter;
-    if (name.find(".layers.4.") != std::string::npos && name.ends_with("gain")) leaf.data().zero_();  // score = bias = 0
+    if (name.find(".layers.4.") != std::string::npos && name.ends_with("gain"))
+      leaf.data().zero_();  // score = bias = 0
   }
   const at::Tensor loss = discriminators.discriminator_loss(decoded, original);
   CHECK(loss.item<double>() == Approx(2.0));
@@ -89,7 +94,8 @@ TEST_CASE("codec training lowers its loss, with and without discriminators", "[u
     std::mt19937_64 rng(7);
     const double before = task.evaluate().at("heldout_mel");
     for (int64_t i = 0; i < 40; ++i) {
-      const train::Metrics metrics = task.step({.step = i, .progress = static_cast<double>(i) / 40.0, .lr_factor = 1.0}, rng);
+      const train::Metrics metrics =
+          task.step({.step = i, .progress = static_cast<double>(i) / 40.0, .lr_factor = 1.0}, rng);
       CHECK(std::isfinite(metrics.at("loss")));
       CHECK(metrics.count("discriminator") == (adversarial_from == 0.0 ? 1U : 0U));
     }
@@ -109,13 +115,16 @@ TEST_CASE("decoder_only leaves the encoder as it was", "[unit]") {
   for (const auto& [name, tensor] : store.tensors()) {
     INFO(name);
     if (name.starts_with("encoder.")) CHECK(at::equal(tensor, before.at(name)));
-    if (name == "decoder.head.weight" || name == "discriminators.0.layers.0.direction") CHECK_FALSE(at::equal(tensor, before.at(name)));
+    if (name == "decoder.head.weight" || name == "discriminators.0.layers.0.direction")
+      CHECK_FALSE(at::equal(tensor, before.at(name)));
   }
 }
 
 TEST_CASE("codec training continues exactly from its saved state", "[unit]") {
-  const auto run = [](train::ParameterStore& store, CodecTask& task, int64_t from, int64_t to, std::mt19937_64& rng) {
-    for (int64_t i = from; i < to; ++i) task.step({.step = i, .progress = 0.9, .lr_factor = 1.0}, rng);
+  const auto run = [](train::ParameterStore& store, CodecTask& task, int64_t from, int64_t to,
+                      std::mt19937_64& rng) {
+    for (int64_t i = from; i < to; ++i)
+      task.step({.step = i, .progress = 0.9, .lr_factor = 1.0}, rng);
     return store.tensors();
   };
   train::ParameterStore first(3), second(4);
@@ -155,5 +164,6 @@ TEST_CASE("codes of a set: one a frame, silence named, double ids refused", "[un
   CHECK(codes.at("tone0").scalar_type() == at::kShort);
   CHECK_FALSE(at::equal(codes.at("tone0"), codes.at("tone1")));
   set[1].id = "tone0";
-  CHECK_THROWS_WITH(train::encode_codes(encoder, config.samples_per_frame(), set), Catch::Contains("tone0 again"));
+  CHECK_THROWS_WITH(train::encode_codes(encoder, config.samples_per_frame(), set),
+                    Catch::Contains("tone0 again"));
 }

@@ -7,8 +7,8 @@
 #include "tests/support/capture.h"
 
 using duet::commands::run_main;
-using duet::test::Captured;
 using duet::test::capture;
+using duet::test::Captured;
 
 namespace {
 
@@ -22,7 +22,8 @@ Captured run(std::vector<const char*> args) {
 TEST_CASE("--version names release and commit", "[unit]") {
   const Captured got = run({"--version"});
   CHECK(got.result == 0);
-  CHECK_THAT(got.out, Catch::Matchers::StartsWith("duet 0.") && Catch::Matchers::Contains("commit "));
+  CHECK_THAT(got.out,
+             Catch::Matchers::StartsWith("duet 0.") && Catch::Matchers::Contains("commit "));
   CHECK(got.err.empty());
 }
 
@@ -33,7 +34,8 @@ TEST_CASE("--help lists the subcommands on stdout", "[unit]") {
 }
 
 TEST_CASE("usage errors exit with 2 and one line on stderr", "[unit]") {
-  for (const std::vector<const char*>& args : {std::vector<const char*>{"no-such-command"}, {"doctor", "--no-such-flag"}}) {
+  for (const std::vector<const char*>& args :
+       {std::vector<const char*>{"no-such-command"}, {"doctor", "--no-such-flag"}}) {
     const Captured got = run(args);
     CHECK(got.result == 2);
     CHECK(got.out.empty());

@@ -11,14 +11,15 @@ namespace {
 
 constexpr int64_t kCodes = 4032, kBos = kCodes, kEos = kCodes + 1;
 
-Utterance user(const std::string& topic, const std::string& text, const std::string& reply, int64_t samples,
-               int16_t amplitude = 8000) {
+Utterance user(const std::string& topic, const std::string& text, const std::string& reply,
+               int64_t samples, int16_t amplitude = 8000) {
   Utterance item;
   item.role = "user";
   item.topic = topic;
   item.text = text;
   item.reply = reply;
-  for (int64_t i = 0; i < samples; ++i) item.samples.push_back(i % 2 == 0 ? amplitude : static_cast<int16_t>(-amplitude));
+  for (int64_t i = 0; i < samples; ++i)
+    item.samples.push_back(i % 2 == 0 ? amplitude : static_cast<int16_t>(-amplitude));
   return item;
 }
 
@@ -29,7 +30,8 @@ AgentClip agent(const std::string& text, int64_t num_tokens, int64_t num_frames)
   clip.num_frames = num_frames;
   for (int64_t i = 0; i < num_tokens; ++i) clip.tokens.push_back(10 + i);
   for (int64_t k = 0; k < 4; ++k)
-    for (int64_t i = 0; i < num_frames; ++i) clip.codes.push_back(static_cast<int16_t>(100 * (k + 1) + i));
+    for (int64_t i = 0; i < num_frames; ++i)
+      clip.codes.push_back(static_cast<int16_t>(100 * (k + 1) + i));
   clip.samples.assign(static_cast<size_t>(num_frames * kStepSamples), 1000);
   return clip;
 }
@@ -46,7 +48,8 @@ DialogueConfig plain() {
   DialogueConfig config;
   config.num_steps = 200;
   config.reply_early_probability = 1.0;
-  config.barge_in_probability = config.second_barge_in_probability = config.backchannel_probability = 0.0;
+  config.barge_in_probability = config.second_barge_in_probability =
+      config.backchannel_probability = 0.0;
   config.agent_backchannel_probability = config.pause_probability = config.lead_probability = 0.0;
   config.monologue_probability = config.script_probability = config.long_gap_probability = 0.0;
   config.distraction_probability = config.empty_probability = config.echo_probability = 0.0;
@@ -58,17 +61,18 @@ DialogueConfig plain() {
 DialogueMaterial rich_material() {
   DialogueMaterial material;
   material.silence = {1, 2, 3, 4};
-  material.users = {user("talk", "Hello.", "Hello!", 9000),
-                    user("fact", "Tell me about bees.", "A long fact.", 24000),
-                    user("stop", "Stop.", "Okay.", 5000),
-                    user("stop", "Okay, stop.", "Okay.", 14000),
-                    user("backchannel", "Uh-huh.", "", 6000),
-                    user("monologue", "So I went out.", "", 40000),
-                    user("lead", "Well,", "", 6000),
-                    user("name", "I'm Anna.", "Nice to meet you, Anna.", 16000),
-                    user("recall name", "What's my name?", "You haven't told me your name yet.", 17000),
-                    user("order", "A latte.", "A latte, coming up.", 16000),
-                    user("correction", "Make it large.", "You haven't ordered anything yet.", 16000)};
+  material.users = {
+      user("talk", "Hello.", "Hello!", 9000),
+      user("fact", "Tell me about bees.", "A long fact.", 24000),
+      user("stop", "Stop.", "Okay.", 5000),
+      user("stop", "Okay, stop.", "Okay.", 14000),
+      user("backchannel", "Uh-huh.", "", 6000),
+      user("monologue", "So I went out.", "", 40000),
+      user("lead", "Well,", "", 6000),
+      user("name", "I'm Anna.", "Nice to meet you, Anna.", 16000),
+      user("recall name", "What's my name?", "You haven't told me your name yet.", 17000),
+      user("order", "A latte.", "A latte, coming up.", 16000),
+      user("correction", "Make it large.", "You haven't ordered anything yet.", 16000)};
   material.agents = {agent("Hello!", 2, 9),
                      agent("A long fact.", 30, 80),
                      agent("Okay.", 2, 7),
@@ -102,7 +106,9 @@ bool is_silent(const Dialogue& d, int64_t slot) {
   return true;
 }
 
-int64_t code(const Dialogue& d, int64_t k, int64_t slot) { return d.codes[static_cast<size_t>(k * d.num_steps + slot)]; }
+int64_t code(const Dialogue& d, int64_t k, int64_t slot) {
+  return d.codes[static_cast<size_t>(k * d.num_steps + slot)];
+}
 
 }  // namespace
 
@@ -147,12 +153,14 @@ TEST_CASE("a reply lies where the layout says, slot by slot", "[unit]") {
   }
 }
 
-TEST_CASE("text longer than its audio is cut, the end token stays at the end of the audio", "[unit]") {
+TEST_CASE("text longer than its audio is cut, the end token stays at the end of the audio",
+          "[unit]") {
   DialogueMaterial material = small_material();
   material.agents = {agent("Answer.", 9, 4)};
   const Dialogue d = DialogueMixer(plain(), material).mix(1);
   const auto p = static_cast<size_t>(d.agent_turns.at(0).bos_slot);
-  CHECK(std::vector<int64_t>(d.text.begin() + static_cast<long>(p), d.text.begin() + static_cast<long>(p) + 7) ==
+  CHECK(std::vector<int64_t>(d.text.begin() + static_cast<long>(p),
+                             d.text.begin() + static_cast<long>(p) + 7) ==
         std::vector<int64_t>{1, 10, 11, 12, 13, 2, 0});
 }
 
@@ -179,7 +187,8 @@ TEST_CASE("an interruption ends the reply three steps after its onset", "[unit]"
       ++cuts;
       CHECK(reply.eos_slot == onset + 3);
       // its frames go on through slots onset .. onset + 2, unchanged
-      for (int64_t s = onset; s < onset + 3; ++s) CHECK(code(d, 2, s) == 300 + s - reply.bos_slot - 1);
+      for (int64_t s = onset; s < onset + 3; ++s)
+        CHECK(code(d, 2, s) == 300 + s - reply.bos_slot - 1);
       CHECK(code(d, 2, onset + 3) == kEos);
       CHECK(d.text[static_cast<size_t>(onset + 3)] == 2);
       const int64_t next = i < d.agent_turns.size() ? d.agent_turns[i].bos_slot : d.num_steps;
@@ -204,8 +213,10 @@ TEST_CASE("where the first word may be a backchannel the agent waits for the sec
   for (uint64_t seed = 0; seed < 10; ++seed) {
     const Dialogue d = mixer.mix(seed);
     for (size_t i = 1; i < d.user_turns.size(); ++i) {
-      if (d.user_turns[i].kind != UserTurn::Kind::kBargeIn || !d.agent_turns[i - 1].is_cut) continue;
-      // "Okay," is 5 of 11 letters of 22000 samples: the second word starts 10000 samples after the onset
+      if (d.user_turns[i].kind != UserTurn::Kind::kBargeIn || !d.agent_turns[i - 1].is_cut)
+        continue;
+      // "Okay," is 5 of 11 letters of 22000 samples: the second word starts 10000 samples after the
+      // onset
       CHECK(d.agent_turns[i - 1].eos_slot == (d.user_turns[i].begin_sample + 10000) / 1280 + 2);
       seen = true;
     }
@@ -320,8 +331,10 @@ TEST_CASE("the agent's echo comes after its sound and at its level", "[unit]") {
   const auto heard = static_cast<size_t>((turn.bos_slot + 2) * 1280);
   const auto user_end = static_cast<size_t>(with.user_turns[0].end_sample);
   double before = 0.0, after = 0.0;
-  for (size_t i = user_end; i < heard; ++i) before = std::max(before, std::abs(static_cast<double>(with.user[i])));
-  for (size_t i = heard; i < heard + 16000; ++i) after = std::max(after, std::abs(static_cast<double>(with.user[i])));
+  for (size_t i = user_end; i < heard; ++i)
+    before = std::max(before, std::abs(static_cast<double>(with.user[i])));
+  for (size_t i = heard; i < heard + 16000; ++i)
+    after = std::max(after, std::abs(static_cast<double>(with.user[i])));
   CHECK(before < 1e-6);
   CHECK(after > 1e-4);
   CHECK(after < 0.1);
@@ -340,14 +353,16 @@ TEST_CASE("with nobody there the agent says nothing", "[unit]") {
 TEST_CASE("topic weights change the shares; a weight of zero removes a topic", "[unit]") {
   DialogueConfig config = plain();
   config.num_steps = 375;
-  config.topic_weights = {{"talk", 0.0}, {"fact", 3.0}, {"stop", 0.0}, {"name", 0.0}, {"recall name", 0.0},
-                          {"order", 1.0}, {"correction", 0.0}};
+  config.topic_weights = {{"talk", 0.0},        {"fact", 3.0},  {"stop", 0.0},      {"name", 0.0},
+                          {"recall name", 0.0}, {"order", 1.0}, {"correction", 0.0}};
   DialogueMixer mixer(config, rich_material());
   std::map<std::string, int64_t> count;
   for (uint64_t seed = 0; seed < 200; ++seed)
     for (const UserTurn& turn : mixer.mix(seed).user_turns) ++count[turn.text];
   CHECK(count["Hello."] == 0);
-  CHECK(static_cast<double>(count["Tell me about bees."]) / static_cast<double>(count["A latte."]) == Approx(3.0).epsilon(0.3));
+  CHECK(static_cast<double>(count["Tell me about bees."]) /
+            static_cast<double>(count["A latte."]) ==
+        Approx(3.0).epsilon(0.3));
 }
 
 TEST_CASE("a pause goes where it is quiet, or nowhere", "[unit]") {

@@ -11,7 +11,8 @@ using namespace duet::commands;
 using Catch::Matchers::Contains;
 
 TEST_CASE("the slow BLAS is a warning with its fix; a fast one is ok", "[unit]") {
-  const Finding slow = judge_blas(runtime::classify_blas("/usr/lib/x86_64-linux-gnu/blas/libblas.so.3.11.0"), 1.26);
+  const Finding slow =
+      judge_blas(runtime::classify_blas("/usr/lib/x86_64-linux-gnu/blas/libblas.so.3.11.0"), 1.26);
   CHECK(slow.health == Health::kWarning);
   CHECK_THAT(slow.text, Contains("1.3 GFLOP/s") && Contains("slower"));
   CHECK_THAT(slow.fix, Contains("libopenblas0-pthread"));
@@ -72,7 +73,8 @@ TEST_CASE("models: the default one must be there, whole", "[unit]") {
 TEST_CASE("duet doctor prints a line for each subject and a verdict", "[unit]") {
   const char* args[] = {"duet", "doctor"};
   const test::Captured got = test::capture([&args] { return run_main(2, args); });
-  for (const char* subject : {"packages: ", "BLAS: ", "processor: ", "memory: ", "audio devices: ", "model coffee-bar: "})
+  for (const char* subject :
+       {"packages: ", "BLAS: ", "processor: ", "memory: ", "audio devices: ", "model coffee-bar: "})
     CHECK_THAT(got.out, Contains(subject));
   CHECK_THAT(got.out, Contains("GFLOP/s"));
   CHECK((got.result == 0) == (got.out.find("PROBLEM") == std::string::npos));

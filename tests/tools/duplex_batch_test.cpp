@@ -39,12 +39,16 @@ std::vector<int64_t> list(const at::Tensor& t) {
 
 }  // namespace
 
-TEST_CASE("a step hears text of its slot and codes of the slot before, and decides the next text and its codes", "[unit]") {
+TEST_CASE(
+    "a step hears text of its slot and codes of the slot before, and decides the next text and its "
+    "codes",
+    "[unit]") {
   Random random(1);
   const DuplexBatch batch = make_batch({tiny()}, tiny_config(), random);
   CHECK(list(batch.text_in) == std::vector<int64_t>{0, 1, 17, 0, 2, 0});
   CHECK(list(batch.text_out) == std::vector<int64_t>{1, 17, 0, 2, 0, -100});
-  CHECK(list(batch.codes_in) == std::vector<int64_t>{102, 7, 100, 30, 31, 101, 102, 8, 100, 40, 41, 101});
+  CHECK(list(batch.codes_in) ==
+        std::vector<int64_t>{102, 7, 100, 30, 31, 101, 102, 8, 100, 40, 41, 101});
   CHECK(list(batch.codes_out) == tiny().codes);
   CHECK(batch.pcm.sizes() == at::IntArrayRef({1, 6 * 1280}));
   const at::Tensor weights = batch.text_weight[0];
@@ -52,7 +56,8 @@ TEST_CASE("a step hears text of its slot and codes of the slot before, and decid
   for (int64_t t = 0; t < 6; ++t) CHECK(weights[t].item<float>() == want[static_cast<size_t>(t)]);
   CHECK(list(batch.code_index) == std::vector<int64_t>{0, 1, 2, 3, 4, 5});
   const std::vector<float> code_want = {0.15f, 1, 1, 1, 1, 0.15f};
-  for (int64_t i = 0; i < 6; ++i) CHECK(batch.code_weight[i].item<float>() == Approx(code_want[static_cast<size_t>(i)]));
+  for (int64_t i = 0; i < 6; ++i)
+    CHECK(batch.code_weight[i].item<float>() == Approx(code_want[static_cast<size_t>(i)]));
 }
 
 TEST_CASE("scored positions are padded with weight zero", "[unit]") {

@@ -21,7 +21,8 @@ Captured run(std::vector<std::string> args) {
   args.insert(args.begin(), {"duet", "run"});
   std::vector<const char*> argv;
   for (const std::string& arg : args) argv.push_back(arg.c_str());
-  return capture([&] { return duet::commands::run_main(static_cast<int>(argv.size()), argv.data()); });
+  return capture(
+      [&] { return duet::commands::run_main(static_cast<int>(argv.size()), argv.data()); });
 }
 
 /// Exit code 1, exactly one line on stderr, nothing on stdout.

@@ -24,10 +24,12 @@ struct Folder {
 };
 
 void write_tone(const fs::path& path, int rate, double silence_s, double tone_s) {
-  const auto quiet = static_cast<size_t>(silence_s * rate), loud = static_cast<size_t>(tone_s * rate);
+  const auto quiet = static_cast<size_t>(silence_s * rate),
+             loud = static_cast<size_t>(tone_s * rate);
   std::vector<float> x(2 * quiet + loud, 0.0f);
   for (size_t i = 0; i < loud; ++i)
-    x[quiet + i] = static_cast<float>(0.5 * std::sin(2.0 * std::numbers::pi * 1000.0 * static_cast<double>(i) / rate));
+    x[quiet + i] = static_cast<float>(
+        0.5 * std::sin(2.0 * std::numbers::pi * 1000.0 * static_cast<double>(i) / rate));
   SF_INFO info{};
   info.samplerate = rate;
   info.channels = 1;
@@ -46,11 +48,12 @@ TEST_CASE("a speech set is filtered, resampled, trimmed, and the same from its c
   Folder folder;
   write_tone(folder.path / "a.wav", 24000, 0.5, 1.0);
   write_tone(folder.path / "b.wav", 16000, 0.2, 0.5);
-  write_text(folder.path / "m.jsonl",
-             R"({"id":"a","role":"user","text":"One.","file":"a.wav","topic":"sum","reply":"Two.","key":"two","split":"heldout","speed":1.1})"
-             "\n"
-             R"({"role":"agent","text":"Two.","file":"b.wav"})"
-             "\n");
+  write_text(
+      folder.path / "m.jsonl",
+      R"({"id":"a","role":"user","text":"One.","file":"a.wav","topic":"sum","reply":"Two.","key":"two","split":"heldout","speed":1.1})"
+      "\n"
+      R"({"role":"agent","text":"Two.","file":"b.wav"})"
+      "\n");
   SpeechSetConfig config;
   config.manifests = {(folder.path / "m.jsonl").string()};
   config.cache_file = (folder.path / "cache.bin").string();
@@ -62,7 +65,8 @@ TEST_CASE("a speech set is filtered, resampled, trimmed, and the same from its c
   CHECK(all[0].speed == Approx(1.1));
   CHECK(all[1].split == "train");
   CHECK(all[1].id == "b.wav");
-  // 1 s of sound and 20 ms on both sides, in 10 ms frames (the resampler rings into a neighbouring frame or two)
+  // 1 s of sound and 20 ms on both sides, in 10 ms frames (the resampler rings into a neighbouring
+  // frame or two)
   CHECK(std::abs(static_cast<double>(all[0].samples.size()) - 16640.0) <= 640.0);
   CHECK(std::abs(static_cast<double>(all[1].samples.size()) - 8640.0) <= 320.0);
 
@@ -79,7 +83,8 @@ TEST_CASE("a speech set is filtered, resampled, trimmed, and the same from its c
 TEST_CASE("the cache notices a changed file", "[unit]") {
   Folder folder;
   write_tone(folder.path / "a.wav", 16000, 0.1, 0.5);
-  write_text(folder.path / "m.jsonl", R"({"role":"user","text":"One.","file":"a.wav"})" "\n");
+  write_text(folder.path / "m.jsonl", R"({"role":"user","text":"One.","file":"a.wav"})"
+                                      "\n");
   SpeechSetConfig config;
   config.manifests = {(folder.path / "m.jsonl").string()};
   config.cache_file = (folder.path / "cache.bin").string();
@@ -88,7 +93,8 @@ TEST_CASE("the cache notices a changed file", "[unit]") {
   CHECK(load_speech_set(config).at(0).samples.size() > before + 6000);
 }
 
-TEST_CASE("a broken manifest says file and line; a line being written is left for later", "[unit]") {
+TEST_CASE("a broken manifest says file and line; a line being written is left for later",
+          "[unit]") {
   Folder folder;
   const std::string path = (folder.path / "m.jsonl").string();
   write_text(path, "{\"role\":\"user\",\"text\":\"x\",\"file\":\"a\"}\n{oops}\n{}\n");
@@ -103,7 +109,8 @@ TEST_CASE("a broken manifest says file and line; a line being written is left fo
 TEST_CASE("unreadable audio is an error, or left out on request", "[unit]") {
   Folder folder;
   write_text(folder.path / "a.wav", "not audio");
-  write_text(folder.path / "m.jsonl", R"({"role":"user","text":"One.","file":"a.wav"})" "\n");
+  write_text(folder.path / "m.jsonl", R"({"role":"user","text":"One.","file":"a.wav"})"
+                                      "\n");
   SpeechSetConfig config;
   config.manifests = {(folder.path / "m.jsonl").string()};
   CHECK_THROWS_AS(load_speech_set(config), duet::core::LoadError);
@@ -112,5 +119,6 @@ TEST_CASE("unreadable audio is an error, or left out on request", "[unit]") {
 }
 
 TEST_CASE("silence has no sound to find", "[unit]") {
-  CHECK(find_sound(std::vector<float>(1600, 0.0f), 16000, 20, 36) == std::pair<int64_t, int64_t>{0, 0});
+  CHECK(find_sound(std::vector<float>(1600, 0.0f), 16000, 20, 36) ==
+        std::pair<int64_t, int64_t>{0, 0});
 }

@@ -11,7 +11,8 @@ using Catch::Matchers::Contains;
 
 TEST_CASE("the demo recording comes from the first folder that has it", "[unit]") {
   const support::TempDir a, b;
-  CHECK_THROWS_WITH(find_demo("x.ogg", {a.path(), b.path()}), Contains("x.ogg") && Contains(a.path() + ", " + b.path()));
+  CHECK_THROWS_WITH(find_demo("x.ogg", {a.path(), b.path()}),
+                    Contains("x.ogg") && Contains(a.path() + ", " + b.path()));
   b.write("x.ogg", "b");
   CHECK(find_demo("x.ogg", {a.path(), b.path()}) == b.file("x.ogg"));
   a.write("x.ogg", "a");

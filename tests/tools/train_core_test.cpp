@@ -23,7 +23,8 @@ namespace {
 class LineTask : public TrainTask {
  public:
   explicit LineTask(ParameterStore& store)
-      : weight_(store.parameter("w", {3, 4}, models::Init::fan_in())), bias_(store.parameter("b", {3}, models::Init::zeros())) {
+      : weight_(store.parameter("w", {3, 4}, models::Init::fan_in())),
+        bias_(store.parameter("b", {3}, models::Init::zeros())) {
     AdamW::Config config;
     config.learning_rate = 0.05;
     optimizer_ = std::make_unique<AdamW>(config, store);
@@ -32,7 +33,8 @@ class LineTask : public TrainTask {
   Metrics step(const StepContext& context, std::mt19937_64& rng) override {
     if (context.step == stop_at) core::request_interrupt();
     std::vector<float> values(32);
-    for (float& value : values) value = static_cast<float>(static_cast<double>(rng() % 2001) / 1000.0 - 1.0);
+    for (float& value : values)
+      value = static_cast<float>(static_cast<double>(rng() % 2001) / 1000.0 - 1.0);
     const at::Tensor x = at::from_blob(values.data(), {8, 4}).clone();
     const at::Tensor target = x.narrow(1, 0, 3) * 2.0 + 0.5;
     const at::Tensor loss = (at::linear(x, weight_, bias_) - target).pow(2).mean();
@@ -85,7 +87,8 @@ TEST_CASE("AdamW takes the step of its definition, by hand", "[unit]") {
   AdamW optimizer(config, store);
   (p * at::tensor({2.0F, -4.0F})).sum().backward();
   CHECK(optimizer.step(1.0) == Approx(std::sqrt(20.0)));
-  // First step: m/(1-b1) = g, v/(1-b2) = g^2, so the move is lr * sign(g), after decay 1 - 0.1 * 0.5.
+  // First step: m/(1-b1) = g, v/(1-b2) = g^2, so the move is lr * sign(g), after decay 1 - 0.1 *
+  // 0.5.
   CHECK(p.detach()[0][0].item<double>() == Approx(0.95 - 0.1));
   CHECK(p.detach()[0][1].item<double>() == Approx(0.95 + 0.1));
   p.mutable_grad() = at::full({1, 2}, std::numeric_limits<float>::infinity());
@@ -130,7 +133,8 @@ TEST_CASE("a checkpoint of another configuration is refused with the tensor's na
   ParameterStore other(5);
   other.parameter("extra", {2}, models::Init::zeros());
   LineTask other_task(other);
-  CHECK_THROWS_WITH(run_training(other_task, other, config), Catch::Contains("extra: expected [2], found nothing"));
+  CHECK_THROWS_WITH(run_training(other_task, other, config),
+                    Catch::Contains("extra: expected [2], found nothing"));
 }
 
 TEST_CASE("the schedule warms up, then falls to its floor", "[unit]") {
@@ -143,7 +147,8 @@ TEST_CASE("budgets are times with a unit", "[unit]") {
   CHECK(parse_minutes("150m") == 150.0);
   CHECK(parse_minutes("2h") == 120.0);
   CHECK(parse_minutes("90s") == 1.5);
-  CHECK_THROWS_WITH(parse_minutes("150"), "budget: expected a time such as 90s, 150m or 2h, found \"150\"");
+  CHECK_THROWS_WITH(parse_minutes("150"),
+                    "budget: expected a time such as 90s, 150m or 2h, found \"150\"");
 }
 
 TEST_CASE("transcripts: letters and apostrophes, single spaces", "[unit]") {

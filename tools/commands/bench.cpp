@@ -20,14 +20,19 @@ struct ModelOptions {
   void add_to(CLI::App& command) {
     command.add_option("--model", model, "Model directory, or the name of an installed model");
     command.add_option("--seed", session.seed, "Seed of the sampler, for --temperature");
-    command.add_option("--temperature", session.temperature, "0 is greedy")->check(CLI::Range(0.0, 2.0));
-    command.add_option("--interruptibility", session.interruptibility, "Bias towards falling silent; default: the model's");
+    command.add_option("--temperature", session.temperature, "0 is greedy")
+        ->check(CLI::Range(0.0, 2.0));
+    command.add_option("--interruptibility", session.interruptibility,
+                       "Bias towards falling silent; default: the model's");
   }
-  std::unique_ptr<runtime::Engine> load() const { return engine::load_engine(core::find_model(model).string()); }
+  std::unique_ptr<runtime::Engine> load() const {
+    return engine::load_engine(core::find_model(model).string());
+  }
 };
 
 runtime::EvalHooks hooks_for(core::ProgressBar& bar) {
-  return {.on_progress = [&bar](std::size_t done, std::size_t) { bar.update(static_cast<int64_t>(done)); },
+  return {.on_progress = [&bar](std::size_t done,
+                                std::size_t) { bar.update(static_cast<int64_t>(done)); },
           .should_stop = [] { return core::interrupted(); }};
 }
 
@@ -42,12 +47,14 @@ struct QuestionOptions {
 };
 
 int run_questions(const QuestionOptions& options) {
-  const auto dialogs = runtime::load_eval_dialogs(options.manifest, options.split, options.limit, options.order_seed);
+  const auto dialogs = runtime::load_eval_dialogs(options.manifest, options.split, options.limit,
+                                                  options.order_seed);
   const auto engine = options.model.load();
   const core::InterruptScope interrupt_scope;
   core::ProgressBar bar("questions", static_cast<int64_t>(dialogs.size()));
   const auto report = runtime::evaluate_questions(
-      *engine, dialogs, {.session = options.model.session, .save_dir = options.save_dir}, hooks_for(bar));
+      *engine, dialogs, {.session = options.model.session, .save_dir = options.save_dir},
+      hooks_for(bar));
   bar.finish();
   std::cout << report.to_text() << std::flush;
   if (!options.json.empty()) core::write_file_atomically(options.json, report.to_json());
@@ -56,13 +63,17 @@ int run_questions(const QuestionOptions& options) {
 
 void add_questions(CLI::App& parent, Dispatch& dispatch) {
   auto options = std::make_shared<QuestionOptions>();
-  CLI::App* command = parent.add_subcommand("questions", "Ask recorded questions one by one: answered, right, how fast");
-  command->add_option("manifest", options->manifest, "manifest.jsonl of tools/train/data")->required();
+  CLI::App* command = parent.add_subcommand(
+      "questions", "Ask recorded questions one by one: answered, right, how fast");
+  command->add_option("manifest", options->manifest, "manifest.jsonl of tools/train/data")
+      ->required();
   command->add_option("--split", options->split, "Which of its entries");
-  command->add_option("-n,--limit", options->limit, "At most so many turns (whole conversations); 0: all");
+  command->add_option("-n,--limit", options->limit,
+                      "At most so many turns (whole conversations); 0: all");
   command->add_option("--order-seed", options->order_seed, "Which ones, when there are more");
   command->add_option("--json", options->json, "Report to write");
-  command->add_option("--save", options->save_dir, "Folder for the conversations as stereo WAV and results.jsonl, for a judge");
+  command->add_option("--save", options->save_dir,
+                      "Folder for the conversations as stereo WAV and results.jsonl, for a judge");
   options->model.add_to(*command);
   on_run(*command, dispatch, [options] { return run_questions(*options); });
 }
@@ -76,21 +87,26 @@ struct QuietOptions {
 int run_quiet(const QuietOptions& options) {
   const auto engine = options.model.load();
   const core::InterruptScope interrupt_scope;
-  core::ProgressBar bar("quiet", static_cast<int64_t>(options.minutes * 60.0 / engine->info().step_seconds));
-  const auto report =
-      runtime::evaluate_quiet(*engine, options.minutes, options.noise_db, options.model.session, hooks_for(bar));
+  core::ProgressBar bar("quiet",
+                        static_cast<int64_t>(options.minutes * 60.0 / engine->info().step_seconds));
+  const auto report = runtime::evaluate_quiet(*engine, options.minutes, options.noise_db,
+                                              options.model.session, hooks_for(bar));
   bar.finish();
   std::cout << "false starts in " << report.minutes << " minutes: " << report.starts.size() << '\n';
-  for (const auto& segment : report.starts) std::cout << "  " << segment.start_s << " to " << segment.end_s << " s\n";
+  for (const auto& segment : report.starts)
+    std::cout << "  " << segment.start_s << " to " << segment.end_s << " s\n";
   if (!report.text.empty()) std::cout << "said: " << report.text << '\n';
   return 0;
 }
 
 void add_quiet(CLI::App& parent, Dispatch& dispatch) {
   auto options = std::make_shared<QuietOptions>();
-  CLI::App* command = parent.add_subcommand("quiet", "Count what the model says while nobody talks to it");
-  command->add_option("--minutes", options->minutes, "How long [min]")->check(CLI::Range(0.01, 1000.0));
-  command->add_option("--noise", options->noise_db, "Level of steady white noise [dBFS]; -120 and below: silence");
+  CLI::App* command =
+      parent.add_subcommand("quiet", "Count what the model says while nobody talks to it");
+  command->add_option("--minutes", options->minutes, "How long [min]")
+      ->check(CLI::Range(0.01, 1000.0));
+  command->add_option("--noise", options->noise_db,
+                      "Level of steady white noise [dBFS]; -120 and below: silence");
   options->model.add_to(*command);
   on_run(*command, dispatch, [options] { return run_quiet(*options); });
 }
@@ -98,7 +114,8 @@ void add_quiet(CLI::App& parent, Dispatch& dispatch) {
 }  // namespace
 
 void add_bench(CLI::App& app, Dispatch& dispatch) {
-  CLI::App* command = app.add_subcommand("bench", "Measure a model on audio, on the listener's clock");
+  CLI::App* command =
+      app.add_subcommand("bench", "Measure a model on audio, on the listener's clock");
   command->require_subcommand(1);
   add_questions(*command, dispatch);
   add_quiet(*command, dispatch);

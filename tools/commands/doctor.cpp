@@ -43,7 +43,8 @@ double measure_gflops() {
   for (int repeat = 0; repeat < 4; ++repeat) {
     const auto begin = std::chrono::steady_clock::now();
     const at::Tensor product = at::mm(a, b);
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     best = std::max(best, 2.0 * kSize * kSize * kSize / seconds * 1e-9);
   }
   at::set_num_threads(threads_before);
@@ -60,7 +61,8 @@ std::string read_text(const fs::path& path) {
 Finding find_packages() {
   const fs::path list = fs::path(DUET_SOURCE_DIR) / "tools/scripts/packages.txt";
   std::error_code failed;
-  if (!fs::exists(list, failed)) return {Health::kOk, "packages", "not checked: this is no source tree", ""};
+  if (!fs::exists(list, failed))
+    return {Health::kOk, "packages", "not checked: this is no source tree", ""};
   const auto missing = runtime::missing_packages(runtime::parse_packages(read_text(list), "build"));
   if (!missing) return {Health::kOk, "packages", "not checked: this is no Debian", ""};
   return judge_packages(*missing);
@@ -70,7 +72,8 @@ Finding find_devices() {
   try {
     return judge_devices(audio::list_audio_devices());
   } catch (const core::DeviceError& error) {
-    return {Health::kWarning, "audio devices", error.what(), "duet run works on files; live talk needs PortAudio"};
+    return {Health::kWarning, "audio devices", error.what(),
+            "duet run works on files; live talk needs PortAudio"};
   }
 }
 
@@ -78,8 +81,10 @@ int run_doctor() {
   std::printf("%s\n", core::version_text().c_str());
   const double gflops = measure_gflops();  // LibTorch's BLAS is loaded from here on at the latest
   std::vector<Finding> findings{find_packages(), judge_blas(runtime::blas_info(), gflops),
-                                judge_cpu(runtime::cpu_info()), judge_memory(runtime::memory_info()), find_devices()};
-  for (Finding& finding : judge_models(core::ModelSearch::from_environment())) findings.push_back(std::move(finding));
+                                judge_cpu(runtime::cpu_info()),
+                                judge_memory(runtime::memory_info()), find_devices()};
+  for (Finding& finding : judge_models(core::ModelSearch::from_environment()))
+    findings.push_back(std::move(finding));
   int problems = 0, warnings = 0;
   for (const Finding& finding : findings) {
     std::fputs(finding_text(finding).c_str(), stdout);
@@ -89,7 +94,8 @@ int run_doctor() {
   if (problems + warnings == 0) {
     std::printf("all is well\n");
   } else {
-    std::printf("%d problem%s, %d warning%s\n", problems, problems == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s");
+    std::printf("%d problem%s, %d warning%s\n", problems, problems == 1 ? "" : "s", warnings,
+                warnings == 1 ? "" : "s");
   }
   return problems ? 1 : 0;
 }
@@ -99,7 +105,8 @@ int run_doctor() {
 Finding judge_blas(const runtime::BlasInfo& blas, double gflops) {
   Finding finding{Health::kOk, "BLAS", blas.name, runtime::blas_fix(blas)};
   if (blas.path.empty()) finding.text = "inside LibTorch";
-  if (gflops >= 0.0) finding.text += ", " + number(gflops, gflops < 10.0 ? 1 : 0) + " GFLOP/s on one core";
+  if (gflops >= 0.0)
+    finding.text += ", " + number(gflops, gflops < 10.0 ? 1 : 0) + " GFLOP/s on one core";
   if (!blas.path.empty()) finding.text += " (" + blas.path + ")";
   if (blas.kind == runtime::BlasKind::kReference) {
     finding.health = Health::kWarning;
@@ -117,13 +124,15 @@ Finding judge_cpu(const runtime::CpuInfo& cpu) {
   if (cpu.has_amx_bf16) units.push_back("AMX bf16");
   if (cpu.has_amx_int8) units.push_back("AMX int8");
   Finding finding{Health::kOk, "processor",
-                  (cpu.model.empty() ? "unknown model" : cpu.model) + ", " + std::to_string(cpu.num_cores) +
+                  (cpu.model.empty() ? "unknown model" : cpu.model) + ", " +
+                      std::to_string(cpu.num_cores) +
                       (cpu.num_cores == 1 ? " core, " : " cores, ") +
                       (units.empty() ? "no vector units" : join(units, ", ")),
                   ""};
   if (!cpu.has_avx2 || !cpu.has_fma) {
     finding.health = Health::kWarning;
-    finding.fix = "duet is meant for processors with AVX2 and FMA (2013 and later); here it will be slow";
+    finding.fix =
+        "duet is meant for processors with AVX2 and FMA (2013 and later); here it will be slow";
   }
   return finding;
 }
@@ -131,10 +140,12 @@ Finding judge_cpu(const runtime::CpuInfo& cpu) {
 Finding judge_memory(const runtime::MemoryInfo& memory) {
   const double total = static_cast<double>(memory.total_bytes) / kGiB;
   const double available = static_cast<double>(memory.available_bytes) / kGiB;
-  Finding finding{Health::kOk, "memory", number(available, 1) + " of " + number(total, 1) + " GiB available", ""};
+  Finding finding{Health::kOk, "memory",
+                  number(available, 1) + " of " + number(total, 1) + " GiB available", ""};
   if (available < kEnoughMemoryGiB) {
     finding.health = Health::kWarning;
-    finding.fix = "close something: building takes 1.5 GiB for each compiler (DUET_JOBS=1 runs one)";
+    finding.fix =
+        "close something: building takes 1.5 GiB for each compiler (DUET_JOBS=1 runs one)";
   }
   return finding;
 }
@@ -142,7 +153,8 @@ Finding judge_memory(const runtime::MemoryInfo& memory) {
 Finding judge_packages(const std::vector<std::string>& missing) {
   if (missing.empty()) return {Health::kOk, "packages", "all installed", ""};
   return {Health::kProblem, "packages", "missing: " + join(missing, " "),
-          "apt-get install --no-install-recommends " + join(missing, " ") + ", as root (./duet does it)"};
+          "apt-get install --no-install-recommends " + join(missing, " ") +
+              ", as root (./duet does it)"};
 }
 
 Finding judge_devices(const std::vector<audio::AudioDevice>& devices) {
@@ -153,7 +165,8 @@ Finding judge_devices(const std::vector<audio::AudioDevice>& devices) {
     if (device.is_default_output) output = &device;
   }
   if (devices.empty())
-    return {Health::kOk, "audio devices", "none: duet run works on files; live talk needs a sound card", ""};
+    return {Health::kOk, "audio devices",
+            "none: duet run works on files; live talk needs a sound card", ""};
   std::string text = std::to_string(devices.size()) + "; ";
   text += input ? "microphone " + input->name : std::string("no microphone");
   text += output ? ", speaker " + output->name : std::string(", no speaker");
@@ -185,9 +198,10 @@ std::vector<Finding> judge_models(const core::ModelSearch& search) {
   if (!has_default) {
     std::vector<std::string> folders;
     for (const fs::path& folder : search.all_folders()) folders.push_back(folder.string());
-    findings.push_back({Health::kProblem, std::string("model ") + core::kDefaultModelName,
-                        "not found in " + join(folders, ", "),
-                        "put the model directory into one of these, or set DUET_MODEL_DIR, or give --model DIR"});
+    findings.push_back(
+        {Health::kProblem, std::string("model ") + core::kDefaultModelName,
+         "not found in " + join(folders, ", "),
+         "put the model directory into one of these, or set DUET_MODEL_DIR, or give --model DIR"});
   }
   return findings;
 }
@@ -202,7 +216,8 @@ std::string finding_text(const Finding& finding) {
 }
 
 void add_doctor(CLI::App& app, Dispatch& dispatch) {
-  CLI::App* command = app.add_subcommand("doctor", "Check what this machine needs to run duet, and say how to fix it");
+  CLI::App* command = app.add_subcommand(
+      "doctor", "Check what this machine needs to run duet, and say how to fix it");
   on_run(*command, dispatch, run_doctor);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// What `duet doctor` finds. The judgements take plain data, so that tests can show them machines they do not run on.
+// What `duet doctor` finds. The judgements take plain data, so that tests can show them machines
+// they do not run on.
 
 #include <cstdint>
 #include <filesystem>
@@ -28,7 +29,8 @@ Finding judge_memory(const runtime::MemoryInfo& memory);
 Finding judge_packages(const std::vector<std::string>& missing);
 Finding judge_devices(const std::vector<audio::AudioDevice>& devices);
 
-/// One finding for each model found, or one that says that there is none; a problem only if the default one is missing.
+/// One finding for each model found, or one that says that there is none; a problem only if the
+/// default one is missing.
 std::vector<Finding> judge_models(const core::ModelSearch& search);
 
 /// "ok       BLAS: OpenBLAS ..." with the fix on a line of its own.

@@ -29,8 +29,8 @@ int run(Options& options) {
   options.job.terminal_columns = terminal_columns();
   const core::InterruptScope interrupt_scope;
   runtime::run_job(
-      options.job, [&] { return engine::load_engine(core::find_model(options.model).string()); }, std::cout, std::cerr,
-      [] { return core::interrupted(); });
+      options.job, [&] { return engine::load_engine(core::find_model(options.model).string()); },
+      std::cout, std::cerr, [] { return core::interrupted(); });
   return 0;
 }
 
@@ -39,25 +39,36 @@ int run(Options& options) {
 void add_run(CLI::App& app, Dispatch& dispatch) {
   auto options = std::make_shared<Options>();
   runtime::RunJob& job = options->job;
-  CLI::App* command = app.add_subcommand("run", "Have a conversation with a recording; writes both voices as stereo WAV");
+  CLI::App* command = app.add_subcommand(
+      "run", "Have a conversation with a recording; writes both voices as stereo WAV");
   command->footer(
-      "Prints both voices' words against time, then latencies and speed. The WAV holds the user on the left and the\n"
-      "agent on the right, where a live listener would have heard it. Without -o it is IN's name with .duet.wav, in the\n"
+      "Prints both voices' words against time, then latencies and speed. The WAV holds the user on "
+      "the left and the\n"
+      "agent on the right, where a live listener would have heard it. Without -o it is IN's name "
+      "with .duet.wav, in the\n"
       "current folder. Ctrl-C stops early and leaves whole files; so does the end of a pipe:\n"
       "  arecord -q -t raw -f S16_LE -r 16000 | duet run - -o talk.wav");
   CLI::Option_group* input = command->add_option_group("Input", "one of");
-  input->add_option("IN", job.input, "WAV, FLAC or Ogg file of any rate, or - for raw 16-bit mono samples on stdin");
-  input->add_option("--text", job.text, "Words to be spoken by flite or espeak-ng instead of a recording");
+  input->add_option("IN", job.input,
+                    "WAV, FLAC or Ogg file of any rate, or - for raw 16-bit mono samples on stdin");
+  input->add_option("--text", job.text,
+                    "Words to be spoken by flite or espeak-ng instead of a recording");
   input->require_option(1);
   command->add_option("-o,--output", job.output, "Stereo WAV to write");
   command->add_option("--timeline", job.timeline, "JSON file to write: turns, latencies, speed");
-  command->add_option("--model", options->model, "Model directory, or the name of an installed model");
-  command->add_flag("--realtime", job.realtime, "Feed at the speed of the clock; compute time then counts in the latencies");
+  command->add_option("--model", options->model,
+                      "Model directory, or the name of an installed model");
+  command->add_flag("--realtime", job.realtime,
+                    "Feed at the speed of the clock; compute time then counts in the latencies");
   command->add_option("--seed", job.session.seed, "Seed of the sampler, for --temperature");
-  command->add_option("--temperature", job.session.temperature, "0 is greedy")->check(CLI::Range(0.0, 2.0));
-  command->add_option("--interruptibility", job.session.interruptibility, "Bias towards falling silent; default: the model's");
+  command->add_option("--temperature", job.session.temperature, "0 is greedy")
+      ->check(CLI::Range(0.0, 2.0));
+  command->add_option("--interruptibility", job.session.interruptibility,
+                      "Bias towards falling silent; default: the model's");
   command->add_flag("--greet", job.session.greet, "The agent speaks first");
-  command->add_option("--tail", job.tail, "Silence after the input: auto (until the agent is silent for 2 s, at most 30) or [s]");
+  command->add_option(
+      "--tail", job.tail,
+      "Silence after the input: auto (until the agent is silent for 2 s, at most 30) or [s]");
   command->add_option("--channel", job.channel, "Channel to take of a file with several, from 1");
   command->add_option("--rate", job.raw_rate_hz, "Rate of - [Hz]")->check(CLI::Range(4000, 384000));
   on_run(*command, dispatch, [options] { return run(*options); });

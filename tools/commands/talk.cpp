@@ -32,8 +32,8 @@ int run_talk(const Options& options) {
   std::cerr << "duet: " << why_demo(devices) << "\n";
   const core::InterruptScope interrupt_scope;
   runtime::run_job(
-      job, [&options] { return engine::load_engine(core::find_model(options.model).string()); }, std::cout, std::cerr,
-      [] { return core::interrupted(); });
+      job, [&options] { return engine::load_engine(core::find_model(options.model).string()); },
+      std::cout, std::cerr, [] { return core::interrupted(); });
   return 0;
 }
 
@@ -76,9 +76,11 @@ std::string why_demo(const std::vector<audio::AudioDevice>& devices) {
 
 void add_talk(CLI::App& app, Dispatch& dispatch) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand(
-      "talk", "Talk with the agent; for now the demo conversation with a recorded user. Also what duet alone does");
-  command->add_option("--model", options->model, "Model directory, or the name of an installed model");
+  CLI::App* command = app.add_subcommand("talk",
+                                         "Talk with the agent; for now the demo conversation with "
+                                         "a recorded user. Also what duet alone does");
+  command->add_option("--model", options->model,
+                      "Model directory, or the name of an installed model");
   command->add_option("-o,--output", options->output,
                       "Stereo WAV to write; default: conversation.duet.wav in the current folder");
   on_run(*command, dispatch, [options] { return run_talk(*options); });

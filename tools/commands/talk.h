@@ -13,9 +13,11 @@ namespace duet::commands {
 inline constexpr const char* kDemoRecording = "conversation.ogg";
 
 /// The first of `folders` that holds `name`; throws core::LoadError naming the folders.
-std::filesystem::path find_demo(const std::string& name, const std::vector<std::filesystem::path>& folders);
+std::filesystem::path find_demo(const std::string& name,
+                                const std::vector<std::filesystem::path>& folders);
 
-/// Where demo recordings lie: the source tree, then <prefix>/share/duet/demo of the installed binary.
+/// Where demo recordings lie: the source tree, then <prefix>/share/duet/demo of the installed
+/// binary.
 std::vector<std::filesystem::path> demo_folders();
 
 /// Why the demo plays instead of a live conversation, in one line.

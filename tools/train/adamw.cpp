@@ -9,7 +9,8 @@
 
 namespace duet::train {
 
-AdamW::AdamW(const Config& config, const ParameterStore& store, std::vector<std::string> prefixes) : config_(config) {
+AdamW::AdamW(const Config& config, const ParameterStore& store, std::vector<std::string> prefixes)
+    : config_(config) {
   for (const auto& [name, parameter] : store.parameters()) {
     bool wanted = prefixes.empty();
     for (const std::string& prefix : prefixes) wanted = wanted || name.starts_with(prefix);
@@ -33,25 +34,29 @@ double AdamW::step(double lr_factor) {
   const c10::NoGradGuard no_grad;
   double squares = 0.0;
   for (const Slot& slot : slots_)
-    if (slot.parameter.grad().defined()) squares += std::pow(slot.parameter.grad().norm().item<double>(), 2.0);
+    if (slot.parameter.grad().defined())
+      squares += std::pow(slot.parameter.grad().norm().item<double>(), 2.0);
   const double norm = std::sqrt(squares);
   if (!std::isfinite(norm)) {
     ++skipped_;
     return norm;
   }
   ++count_;
-  const double scale = config_.clip_norm > 0 && norm > config_.clip_norm ? config_.clip_norm / norm : 1.0;
+  const double scale =
+      config_.clip_norm > 0 && norm > config_.clip_norm ? config_.clip_norm / norm : 1.0;
   const double correction1 = 1.0 - std::pow(config_.beta1, static_cast<double>(count_));
   const double correction2 = 1.0 - std::pow(config_.beta2, static_cast<double>(count_));
   const auto beta1 = static_cast<float>(config_.beta1), beta2 = static_cast<float>(config_.beta2);
-  const auto root = static_cast<float>(1.0 / std::sqrt(correction2)), epsilon = static_cast<float>(config_.epsilon);
+  const auto root = static_cast<float>(1.0 / std::sqrt(correction2)),
+             epsilon = static_cast<float>(config_.epsilon);
   const auto gradient_scale = static_cast<float>(scale);
   for (Slot& slot : slots_) {
     if (!slot.parameter.grad().defined()) continue;
     const at::Tensor gradient = slot.parameter.grad().contiguous();
     const double rate = config_.learning_rate * slot.multiplier * lr_factor;
     const auto step_size = static_cast<float>(rate / correction1);
-    const auto keep = static_cast<float>(slot.parameter.dim() > 1 ? 1.0 - rate * config_.weight_decay : 1.0);
+    const auto keep =
+        static_cast<float>(slot.parameter.dim() > 1 ? 1.0 - rate * config_.weight_decay : 1.0);
     float* p = slot.parameter.data_ptr<float>();
     float* m = slot.m.data_ptr<float>();
     float* v = slot.v.data_ptr<float>();
@@ -79,7 +84,10 @@ void AdamW::load(const models::TensorMap& in, const std::string& prefix) {
   const auto take = [&](const std::string& name, at::Tensor& to) {
     const auto found = in.find(name);
     if (found == in.end() || found->second.sizes() != to.sizes())
-      throw core::LoadError({.subject = name, .expected = "the optimizer's state", .found = "none of this shape", .file = {},
+      throw core::LoadError({.subject = name,
+                             .expected = "the optimizer's state",
+                             .found = "none of this shape",
+                             .file = {},
                              .hint = "the checkpoint belongs to another configuration"});
     to.copy_(found->second);
   };

@@ -32,7 +32,8 @@ void transform(std::vector<Complex>& x, bool inverse) {
     for (size_t start = 0; start < n; start += length) {
       for (size_t k = 0; k < half; ++k) {
         const Complex a = x[start + k], t = x[start + k + half], w = twiddle[k];
-        const Complex b(t.real() * w.real() - t.imag() * w.imag(), t.real() * w.imag() + t.imag() * w.real());
+        const Complex b(t.real() * w.real() - t.imag() * w.imag(),
+                        t.real() * w.imag() + t.imag() * w.real());
         x[start + k] = a + b;
         x[start + k + half] = a - b;
       }
@@ -55,9 +56,11 @@ struct Biquad {
 
 // Audio EQ Cookbook (R. Bristow-Johnson), low- and high-pass.
 Biquad make_biquad(bool high_pass, double hz, double q, int sample_rate_hz) {
-  const double w = 2.0 * std::numbers::pi * hz / sample_rate_hz, c = std::cos(w), alpha = std::sin(w) / (2.0 * q);
+  const double w = 2.0 * std::numbers::pi * hz / sample_rate_hz, c = std::cos(w),
+               alpha = std::sin(w) / (2.0 * q);
   const double a0 = 1.0 + alpha, side = (high_pass ? 1.0 + c : 1.0 - c) / 2.0;
-  return {side / a0, (high_pass ? -2.0 : 2.0) * side / a0, side / a0, -2.0 * c / a0, (1.0 - alpha) / a0};
+  return {side / a0, (high_pass ? -2.0 : 2.0) * side / a0, side / a0, -2.0 * c / a0,
+          (1.0 - alpha) / a0};
 }
 
 void normalise_rms(std::vector<float>& x) {
@@ -70,7 +73,8 @@ double from_db(double db) { return std::pow(10.0, db / 20.0); }
 
 void check_range(const char* name, double low, double high) {
   if (!(low <= high))
-    throw core::ConfigError({.subject = name, .expected = "low <= high",
+    throw core::ConfigError({.subject = name,
+                             .expected = "low <= high",
                              .found = std::to_string(low) + " and " + std::to_string(high)});
 }
 
@@ -82,7 +86,8 @@ double uniform(Random& random, double low, double high) {
 
 int64_t uniform_index(Random& random, int64_t count) {
   DUET_CHECK(count > 0);
-  return std::min(count - 1, static_cast<int64_t>(uniform(random, 0.0, static_cast<double>(count))));
+  return std::min(count - 1,
+                  static_cast<int64_t>(uniform(random, 0.0, static_cast<double>(count))));
 }
 
 bool chance(Random& random, double p) { return uniform(random, 0.0, 1.0) < p; }
@@ -105,7 +110,8 @@ double speech_level(const std::vector<float>& samples, int sample_rate_hz) {
   for (size_t start = 0; start < samples.size(); start += frame) {
     const size_t end = std::min(samples.size(), start + frame);
     double energy = 0.0;
-    for (size_t i = start; i < end; ++i) energy += static_cast<double>(samples[i]) * static_cast<double>(samples[i]);
+    for (size_t i = start; i < end; ++i)
+      energy += static_cast<double>(samples[i]) * static_cast<double>(samples[i]);
     energies.push_back(energy / static_cast<double>(end - start));
     loudest = std::max(loudest, energies.back());
   }
@@ -123,14 +129,17 @@ std::vector<float> change_speed(const std::vector<float>& samples, double rate) 
   const auto count = static_cast<size_t>(static_cast<double>(samples.size()) / rate);
   std::vector<float> result(count);
   const auto at = [&](int64_t i) {
-    return i >= 0 && i < static_cast<int64_t>(samples.size()) ? samples[static_cast<size_t>(i)] : 0.0f;
+    return i >= 0 && i < static_cast<int64_t>(samples.size()) ? samples[static_cast<size_t>(i)]
+                                                              : 0.0f;
   };
   for (size_t i = 0; i < count; ++i) {  // Catmull-Rom: flat to well above the speech band
     const double position = static_cast<double>(i) * rate;
     const auto whole = static_cast<int64_t>(position);
     const auto t = static_cast<float>(position - static_cast<double>(whole));
     const float a = at(whole - 1), b = at(whole), c = at(whole + 1), d = at(whole + 2);
-    result[i] = b + 0.5f * t * (c - a + t * (2.0f * a - 5.0f * b + 4.0f * c - d + t * (3.0f * (b - c) + d - a)));
+    result[i] =
+        b + 0.5f * t *
+                (c - a + t * (2.0f * a - 5.0f * b + 4.0f * c - d + t * (3.0f * (b - c) + d - a)));
   }
   return result;
 }
@@ -139,17 +148,22 @@ void scale(std::vector<float>& samples, double gain) {
   for (float& sample : samples) sample *= static_cast<float>(gain);
 }
 
-std::vector<float> make_room_response(Random& random, double rt60_s, double wet, int sample_rate_hz) {
+std::vector<float> make_room_response(Random& random, double rt60_s, double wet,
+                                      int sample_rate_hz) {
   const auto length = static_cast<size_t>(std::max(1.0, rt60_s * sample_rate_hz));
   std::vector<float> response(length, 0.0f);
-  const double decay = std::log(1000.0) / static_cast<double>(length);  // amplitude 1e-3 = -60 dB at the end
+  const double decay =
+      std::log(1000.0) / static_cast<double>(length);  // amplitude 1e-3 = -60 dB at the end
   const auto start = static_cast<size_t>(0.008 * sample_rate_hz);
   for (size_t i = start; i < length; ++i)
-    response[i] = normal(random) * static_cast<float>(std::exp(-decay * static_cast<double>(i)) * 0.08);
+    response[i] =
+        normal(random) * static_cast<float>(std::exp(-decay * static_cast<double>(i)) * 0.08);
   for (int tap = 0; tap < 8; ++tap) {  // walls, table, floor: distance falls off like 1/r
     const double seconds = uniform(random, 0.002, 0.040);
     const auto i = static_cast<size_t>(seconds * sample_rate_hz);
-    if (i < length) response[i] += static_cast<float>((chance(random, 0.5) ? 1 : -1) * 0.6 / (1.0 + 150.0 * seconds));
+    if (i < length)
+      response[i] +=
+          static_cast<float>((chance(random, 0.5) ? 1 : -1) * 0.6 / (1.0 + 150.0 * seconds));
   }
   response[0] = 0.0f;
   double energy = 0.0;
@@ -173,12 +187,14 @@ std::vector<float> convolve(const std::vector<float>& samples, const std::vector
     std::fill(x.begin(), x.end(), Complex{});
     for (size_t i = 0; i < block; ++i) {
       const size_t first = start + i, second = first + block;
-      x[i] = Complex(first < samples.size() ? samples[first] : 0.0f, second < samples.size() ? samples[second] : 0.0f);
+      x[i] = Complex(first < samples.size() ? samples[first] : 0.0f,
+                     second < samples.size() ? samples[second] : 0.0f);
     }
     transform(x, false);
     for (size_t i = 0; i < size; ++i) {
       const Complex a = x[i], h = spectrum[i];
-      x[i] = Complex(a.real() * h.real() - a.imag() * h.imag(), a.real() * h.imag() + a.imag() * h.real());
+      x[i] = Complex(a.real() * h.real() - a.imag() * h.imag(),
+                     a.real() * h.imag() + a.imag() * h.real());
     }
     transform(x, true);
     for (size_t i = 0; i < size; ++i) {
@@ -190,7 +206,8 @@ std::vector<float> convolve(const std::vector<float>& samples, const std::vector
   return result;
 }
 
-std::vector<float> make_noise(Random& random, NoiseColour colour, int64_t count, int sample_rate_hz) {
+std::vector<float> make_noise(Random& random, NoiseColour colour, int64_t count,
+                              int sample_rate_hz) {
   std::vector<float> noise(static_cast<size_t>(count));
   float b0 = 0, b1 = 0, b2 = 0, brown = 0;
   for (float& sample : noise) {
@@ -217,8 +234,9 @@ std::vector<float> make_noise(Random& random, NoiseColour colour, int64_t count,
       double sum = 0.3 * static_cast<double>(noise[i]);
       for (size_t h = 0; h < amplitude.size(); ++h)
         sum += static_cast<double>(amplitude[h]) *
-               std::sin(2.0 * std::numbers::pi * base * static_cast<double>(h + 1) * static_cast<double>(i) /
-                            sample_rate_hz + static_cast<double>(phase[h]));
+               std::sin(2.0 * std::numbers::pi * base * static_cast<double>(h + 1) *
+                            static_cast<double>(i) / sample_rate_hz +
+                        static_cast<double>(phase[h]));
       noise[i] = static_cast<float>(sum);
     }
   }
@@ -237,10 +255,11 @@ std::vector<float> make_noise(Random& random, NoiseColour colour, int64_t count,
   return noise;
 }
 
-void add_noise(std::vector<float>& samples, const std::vector<float>& noise, double snr_db, double reference_level,
-               int sample_rate_hz) {
+void add_noise(std::vector<float>& samples, const std::vector<float>& noise, double snr_db,
+               double reference_level, int sample_rate_hz) {
   if (noise.empty()) return;
-  const double reference = reference_level > 0.0 ? reference_level : speech_level(samples, sample_rate_hz);
+  const double reference =
+      reference_level > 0.0 ? reference_level : speech_level(samples, sample_rate_hz);
   double energy = 0.0;
   for (float v : noise) energy += static_cast<double>(v) * static_cast<double>(v);
   const double rms = std::sqrt(energy / static_cast<double>(noise.size()));
@@ -254,7 +273,8 @@ void add_noise(std::vector<float>& samples, const std::vector<float>& noise, dou
 
 void band_limit(std::vector<float>& samples, double low_hz, double high_hz, int sample_rate_hz) {
   make_biquad(true, low_hz, 0.7071, sample_rate_hz).run(samples);
-  make_biquad(false, high_hz, 0.5412, sample_rate_hz).run(samples);  // the two Butterworth sections of order four
+  make_biquad(false, high_hz, 0.5412, sample_rate_hz)
+      .run(samples);  // the two Butterworth sections of order four
   make_biquad(false, high_hz, 1.3066, sample_rate_hz).run(samples);
 }
 
@@ -274,12 +294,14 @@ void AugmentConfig::validate() const {
   for (double p : {speed_probability, reverb_probability, noise_probability, speaker_probability,
                    band_limit_probability, clip_probability}) {
     if (p < 0.0 || p > 1.0)
-      throw core::ConfigError({.subject = "augmentation probability", .expected = "0 to 1", .found = std::to_string(p)});
+      throw core::ConfigError({.subject = "augmentation probability",
+                               .expected = "0 to 1",
+                               .found = std::to_string(p)});
   }
 }
 
-void augment_channel(std::vector<float>& samples, const std::vector<float>& other, const AugmentConfig& config,
-                     Random& random) {
+void augment_channel(std::vector<float>& samples, const std::vector<float>& other,
+                     const AugmentConfig& config, Random& random) {
   const double before = speech_level(samples);
   if (before > 0.0 && chance(random, config.reverb_probability)) {
     const double rt60 = uniform(random, config.rt60_low_s, config.rt60_high_s);
@@ -287,12 +309,14 @@ void augment_channel(std::vector<float>& samples, const std::vector<float>& othe
   }
   const double level = speech_level(samples);
   if (level > 0.0 && !other.empty() && chance(random, config.speaker_probability)) {
-    add_noise(samples, other, -uniform(random, config.speaker_low_db, config.speaker_high_db), level);
+    add_noise(samples, other, -uniform(random, config.speaker_low_db, config.speaker_high_db),
+              level);
   }
   if (level > 0.0 && chance(random, config.noise_probability)) {
     const auto colour = static_cast<NoiseColour>(uniform_index(random, 5));
     const auto count = static_cast<int64_t>(std::min<size_t>(samples.size(), 16000 * 4));
-    add_noise(samples, make_noise(random, colour, count), uniform(random, config.snr_low_db, config.snr_high_db), level);
+    add_noise(samples, make_noise(random, colour, count),
+              uniform(random, config.snr_low_db, config.snr_high_db), level);
   }
   if (chance(random, config.band_limit_probability))
     band_limit(samples, uniform(random, 100.0, 300.0), uniform(random, 3000.0, 3800.0));
@@ -305,9 +329,10 @@ void augment_channel(std::vector<float>& samples, const std::vector<float>& othe
 
 std::vector<float> augment(const std::vector<float>& speech, const std::vector<float>& other,
                            const AugmentConfig& config, Random& random) {
-  std::vector<float> result = chance(random, config.speed_probability)
-                                  ? change_speed(speech, uniform(random, config.speed_low, config.speed_high))
-                                  : speech;
+  std::vector<float> result =
+      chance(random, config.speed_probability)
+          ? change_speed(speech, uniform(random, config.speed_low, config.speed_high))
+          : speech;
   augment_channel(result, other, config, random);
   return result;
 }

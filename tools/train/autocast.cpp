@@ -33,7 +33,8 @@ Autocast::Autocast(bool enabled) : previous_(is_enabled()) {
 }
 
 Autocast::~Autocast() {
-  // Leaving the outermost scope drops the cached bf16 copies of the weights: they are stale after an optimizer step.
+  // Leaving the outermost scope drops the cached bf16 copies of the weights: they are stale after
+  // an optimizer step.
   if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
   set_enabled(previous_);
 }

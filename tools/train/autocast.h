@@ -2,7 +2,8 @@
 
 namespace duet::train {
 
-/// While alive, CPU autocast to bf16 on this thread (if `enabled`): matrix products in bf16, sums and norms in fp32.
+/// While alive, CPU autocast to bf16 on this thread (if `enabled`): matrix products in bf16, sums
+/// and norms in fp32.
 class Autocast {
  public:
   explicit Autocast(bool enabled);

@@ -23,16 +23,21 @@ SpectralLoss::SpectralLoss(int64_t sample_rate_hz, std::vector<Resolution> resol
     : sample_rate_hz_(sample_rate_hz), resolutions_(std::move(resolutions)) {
   for (const Resolution& resolution : resolutions_) {
     windows_.push_back(codecs::hann_window(resolution.window_samples));
-    filters_.push_back(
-        models::nn::slaney_mel_filters(sample_rate_hz_, resolution.window_samples, resolution.num_mels).t().contiguous());
+    filters_.push_back(models::nn::slaney_mel_filters(sample_rate_hz_, resolution.window_samples,
+                                                      resolution.num_mels)
+                           .t()
+                           .contiguous());
   }
 }
 
-SpectralLoss::Value SpectralLoss::operator()(const at::Tensor& decoded, const at::Tensor& original) const {
+SpectralLoss::Value SpectralLoss::operator()(const at::Tensor& decoded,
+                                             const at::Tensor& original) const {
   at::Tensor mel, magnitude;
   for (size_t i = 0; i < windows_.size(); ++i) {
-    const at::Tensor got = magnitude_of(decoded, windows_[i]), want = magnitude_of(original, windows_[i]);
-    const at::Tensor mel_distance = at::l1_loss(log_mel(got, filters_[i]), log_mel(want, filters_[i]));
+    const at::Tensor got = magnitude_of(decoded, windows_[i]),
+                     want = magnitude_of(original, windows_[i]);
+    const at::Tensor mel_distance =
+        at::l1_loss(log_mel(got, filters_[i]), log_mel(want, filters_[i]));
     const at::Tensor distance = at::l1_loss(got.sqrt(), want.sqrt());
     mel = mel.defined() ? mel + mel_distance : mel_distance;
     magnitude = magnitude.defined() ? magnitude + distance : distance;
@@ -55,21 +60,24 @@ SpectralDiscriminator::SpectralDiscriminator(int64_t window_samples, int64_t cha
   int64_t index = 0;
   for (const Shape& shape : shapes) {
     const models::WeightScope layer = weights.sub("layers", index++);
-    layers_.push_back({layer.parameter("direction", {shape.out, shape.in, shape.time, shape.frequency}),
-                       layer.parameter("gain", {shape.out, 1, 1, 1}, models::Init::ones()),
-                       layer.parameter("bias", {shape.out}, models::Init::zeros()), shape.stride_time,
-                       shape.stride_frequency});
+    layers_.push_back(
+        {layer.parameter("direction", {shape.out, shape.in, shape.time, shape.frequency}),
+         layer.parameter("gain", {shape.out, 1, 1, 1}, models::Init::ones()),
+         layer.parameter("bias", {shape.out}, models::Init::zeros()), shape.stride_time,
+         shape.stride_frequency});
   }
 }
 
 SpectralDiscriminator::Output SpectralDiscriminator::forward(const at::Tensor& x) const {
-  // [B, T, F, 2] seen as [B, 2, T, F] is channels-last already, the fast layout for convolutions on CPUs.
+  // [B, T, F, 2] seen as [B, 2, T, F] is channels-last already, the fast layout for convolutions on
+  // CPUs.
   at::Tensor h = codecs::spectrum(x, window_, window_.size(0) / 4).permute({0, 3, 1, 2});
   Output output;
   for (const Layer& layer : layers_) {
     const at::Tensor norm = layer.direction.pow(2).sum(at::IntArrayRef{1, 2, 3}, true).sqrt();
     const at::Tensor weight = layer.direction * (layer.gain / norm);
-    h = at::conv2d(h, weight, layer.bias, at::IntArrayRef{layer.stride_time, layer.stride_frequency},
+    h = at::conv2d(h, weight, layer.bias,
+                   at::IntArrayRef{layer.stride_time, layer.stride_frequency},
                    at::IntArrayRef{weight.size(2) / 2, weight.size(3) / 2});
     if (&layer == &layers_.back()) break;
     h = at::leaky_relu(h, 0.1);
@@ -85,7 +93,8 @@ CodecDiscriminators::CodecDiscriminators(int64_t channels, const models::WeightS
     discriminators_.emplace_back(window, channels, weights.sub("discriminators", index++));
 }
 
-at::Tensor CodecDiscriminators::discriminator_loss(const at::Tensor& decoded, const at::Tensor& original) const {
+at::Tensor CodecDiscriminators::discriminator_loss(const at::Tensor& decoded,
+                                                   const at::Tensor& original) const {
   at::Tensor loss;
   for (const SpectralDiscriminator& discriminator : discriminators_) {
     const at::Tensor real = discriminator.forward(original).score.to(at::kFloat);
@@ -96,8 +105,8 @@ at::Tensor CodecDiscriminators::discriminator_loss(const at::Tensor& decoded, co
   return loss / static_cast<double>(discriminators_.size());
 }
 
-CodecDiscriminators::GeneratorLoss CodecDiscriminators::generator_loss(const at::Tensor& decoded,
-                                                                       const at::Tensor& original) const {
+CodecDiscriminators::GeneratorLoss CodecDiscriminators::generator_loss(
+    const at::Tensor& decoded, const at::Tensor& original) const {
   at::Tensor adversarial, matching;
   for (const SpectralDiscriminator& discriminator : discriminators_) {
     SpectralDiscriminator::Output real;
@@ -110,7 +119,8 @@ CodecDiscriminators::GeneratorLoss CodecDiscriminators::generator_loss(const at:
     adversarial = adversarial.defined() ? adversarial + score : score;
     for (size_t i = 0; i < fake.features.size(); ++i) {
       const at::Tensor want = real.features[i].to(at::kFloat);
-      const at::Tensor term = at::l1_loss(fake.features[i].to(at::kFloat), want) / (want.abs().mean() + 1e-3) /
+      const at::Tensor term = at::l1_loss(fake.features[i].to(at::kFloat), want) /
+                              (want.abs().mean() + 1e-3) /
                               static_cast<double>(fake.features.size());
       matching = matching.defined() ? matching + term : term;
     }

@@ -1,7 +1,7 @@
 #pragma once
-// What the codec is trained on: multi-resolution mel and short-time magnitude distances, and spectral discriminators.
-// Sources: HiFi-GAN (Kong 2020) mel loss and feature matching; EnCodec (Defossez 2022) discriminators on complex
-// short-time spectra; hinge losses as in both.
+// What the codec is trained on: multi-resolution mel and short-time magnitude distances, and
+// spectral discriminators. Sources: HiFi-GAN (Kong 2020) mel loss and feature matching; EnCodec
+// (Defossez 2022) discriminators on complex short-time spectra; hinge losses as in both.
 
 #include <ATen/core/Tensor.h>
 
@@ -12,20 +12,20 @@
 
 namespace duet::train {
 
-/// Mean over resolutions of L1 distances. Waveforms [B, N] fp32, N a multiple of every hop. Immutable.
+/// Mean over resolutions of L1 distances. Waveforms [B, N] fp32, N a multiple of every hop.
+/// Immutable.
 class SpectralLoss {
  public:
   struct Resolution {
     int64_t window_samples;  ///< Hop is a quarter of it.
     int64_t num_mels;
   };
-  explicit SpectralLoss(int64_t sample_rate_hz, std::vector<Resolution> resolutions = {{2048, 80},
-                                                                                       {1024, 80},
-                                                                                       {512, 60},
-                                                                                       {256, 40}});
+  explicit SpectralLoss(int64_t sample_rate_hz, std::vector<Resolution> resolutions = {
+                                                    {2048, 80}, {1024, 80}, {512, 60}, {256, 40}});
   struct Value {
     at::Tensor mel;        ///< L1 of log mel magnitudes, scalar.
-    at::Tensor magnitude;  ///< L1 of square-rooted magnitudes, scalar: loud harmonics count more than noise.
+    at::Tensor magnitude;  ///< L1 of square-rooted magnitudes, scalar: loud harmonics count more
+                           ///< than noise.
   };
   Value operator()(const at::Tensor& decoded, const at::Tensor& original) const;
 
@@ -38,7 +38,8 @@ class SpectralLoss {
 /// One stack of weight-normalised 2-D convolutions over (time, frequency) of a complex spectrum.
 class SpectralDiscriminator {
  public:
-  SpectralDiscriminator(int64_t window_samples, int64_t channels, const models::WeightScope& weights);
+  SpectralDiscriminator(int64_t window_samples, int64_t channels,
+                        const models::WeightScope& weights);
   struct Output {
     at::Tensor score;                  ///< [B, 1, T', F'], high = taken for real.
     std::vector<at::Tensor> features;  ///< After each hidden layer.

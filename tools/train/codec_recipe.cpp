@@ -10,7 +10,8 @@
 namespace duet::train {
 namespace {
 
-std::vector<Utterance> read_sets(const core::ConfigReader& data, const char* key, int sample_rate_hz) {
+std::vector<Utterance> read_sets(const core::ConfigReader& data, const char* key,
+                                 int sample_rate_hz) {
   std::vector<Utterance> out;
   for (const core::ConfigReader& part : data.sub_list(key)) {
     SpeechSetConfig set;
@@ -24,15 +25,18 @@ std::vector<Utterance> read_sets(const core::ConfigReader& data, const char* key
     set.sample_rate_hz = sample_rate_hz;
     const int64_t hold_out = part.get_int("every", 1, core::IntRange{1, 100000});
     std::vector<Utterance> found = load_speech_set(set);
-    for (size_t i = 0; i < found.size(); i += static_cast<size_t>(hold_out)) out.push_back(std::move(found[i]));
+    for (size_t i = 0; i < found.size(); i += static_cast<size_t>(hold_out))
+      out.push_back(std::move(found[i]));
   }
   double seconds = 0.0;
-  for (const Utterance& utterance : out) seconds += static_cast<double>(utterance.samples.size()) / sample_rate_hz;
+  for (const Utterance& utterance : out)
+    seconds += static_cast<double>(utterance.samples.size()) / sample_rate_hz;
   std::fprintf(stderr, "%s: %zu utterances, %.2f h\n", key, out.size(), seconds / 3600.0);
   return out;
 }
 
-/// The parameters of `file` whose names start with one of `prefixes`; all of them when there are none.
+/// The parameters of `file` whose names start with one of `prefixes`; all of them when there are
+/// none.
 models::TensorMap read_initial(const std::string& file, const std::vector<std::string>& prefixes) {
   if (file.empty()) return {};
   models::TensorMap out;
@@ -47,7 +51,8 @@ models::TensorMap read_initial(const std::string& file, const std::vector<std::s
 }  // namespace
 
 int train_codec(const RecipeOptions& options) {
-  const core::ConfigReader config = core::ConfigReader::load_file(options.config, options.overrides);
+  const core::ConfigReader config =
+      core::ConfigReader::load_file(options.config, options.overrides);
   const LoopConfig loop = read_loop(config, options);
   CodecTask::Config task_config;
   task_config.codec = codecs::ConvNextCodecConfig::parse(config.sub_or_empty("codec"));
@@ -56,46 +61,61 @@ int train_codec(const RecipeOptions& options) {
   const core::IntRange count{1, 100000};
   task_config.batch_size = config.get_int("batch_size", task_config.batch_size, count);
   task_config.segment_frames = config.get_int("segment_frames", task_config.segment_frames, count);
-  task_config.adversarial_frames = config.get_int("adversarial_frames", task_config.adversarial_frames, count);
-  task_config.adversarial_from = config.get_double("adversarial_from", task_config.adversarial_from, core::DoubleRange{0.0, 2.0});
-  task_config.discriminator_channels = config.get_int("discriminator_channels", task_config.discriminator_channels, count);
-  task_config.discriminator_lr_ratio = config.get_double("discriminator_lr_ratio", task_config.discriminator_lr_ratio, weight);
+  task_config.adversarial_frames =
+      config.get_int("adversarial_frames", task_config.adversarial_frames, count);
+  task_config.adversarial_from = config.get_double("adversarial_from", task_config.adversarial_from,
+                                                   core::DoubleRange{0.0, 2.0});
+  task_config.discriminator_channels =
+      config.get_int("discriminator_channels", task_config.discriminator_channels, count);
+  task_config.discriminator_lr_ratio =
+      config.get_double("discriminator_lr_ratio", task_config.discriminator_lr_ratio, weight);
   task_config.mel_weight = config.get_double("mel_weight", task_config.mel_weight, weight);
-  task_config.magnitude_weight = config.get_double("magnitude_weight", task_config.magnitude_weight, weight);
-  task_config.adversarial_weight = config.get_double("adversarial_weight", task_config.adversarial_weight, weight);
-  task_config.matching_weight = config.get_double("matching_weight", task_config.matching_weight, weight);
-  task_config.pause_probability = config.get_double("pause_probability", task_config.pause_probability, share);
+  task_config.magnitude_weight =
+      config.get_double("magnitude_weight", task_config.magnitude_weight, weight);
+  task_config.adversarial_weight =
+      config.get_double("adversarial_weight", task_config.adversarial_weight, weight);
+  task_config.matching_weight =
+      config.get_double("matching_weight", task_config.matching_weight, weight);
+  task_config.pause_probability =
+      config.get_double("pause_probability", task_config.pause_probability, share);
   task_config.decoder_only = config.get_bool("decoder_only", false);
   task_config.bf16 = config.get_bool("bf16", true);
   const std::string initial = config.get_string("initial", "");
   const core::ConfigReader data = config.sub("data");
   const int rate = static_cast<int>(task_config.codec.sample_rate_hz);
-  std::vector<Utterance> train = read_sets(data, "train", rate), heldout = read_sets(data, "heldout", rate);
+  std::vector<Utterance> train = read_sets(data, "train", rate),
+                         heldout = read_sets(data, "heldout", rate);
   config.finish();
 
   ParameterStore store(loop.seed, read_initial(initial, {}), initial);
   CodecTask task(task_config, store, std::move(train), std::move(heldout));
   store.finish();
-  std::fprintf(stderr, "codec: %.1f million values (discriminators included), %lld tensors from %s\n",
-               static_cast<double>(store.num_values()) * 1e-6, static_cast<long long>(store.num_initialised_from_source()),
+  std::fprintf(stderr,
+               "codec: %.1f million values (discriminators included), %lld tensors from %s\n",
+               static_cast<double>(store.num_values()) * 1e-6,
+               static_cast<long long>(store.num_initialised_from_source()),
                initial.empty() ? "nothing" : initial.c_str());
   const LoopEnd end = run_training(task, store, loop);
   models::TensorMap codec, discriminators;
   for (const auto& [name, tensor] : store.tensors())
     (name.starts_with("discriminators.") ? discriminators : codec)[name] = tensor;
-  models::save_safetensors(loop.out_dir + "/codec.safetensors", codec, {{"format", "duet-codec-1"}});
+  models::save_safetensors(loop.out_dir + "/codec.safetensors", codec,
+                           {{"format", "duet-codec-1"}});
   models::save_safetensors(loop.out_dir + "/discriminators.safetensors", discriminators);
   return end == LoopEnd::kFinished ? 0 : 130;
 }
 
 int encode_code_set(const RecipeOptions& options) {
-  const core::ConfigReader config = core::ConfigReader::load_file(options.config, options.overrides);
-  const codecs::ConvNextCodecConfig codec = codecs::ConvNextCodecConfig::parse(config.sub_or_empty("codec"));
+  const core::ConfigReader config =
+      core::ConfigReader::load_file(options.config, options.overrides);
+  const codecs::ConvNextCodecConfig codec =
+      codecs::ConvNextCodecConfig::parse(config.sub_or_empty("codec"));
   std::string out = config.get_string("out");
   if (!options.out_dir.empty()) out = options.out_dir;
   const std::string file = config.get_string("initial");
   const core::ConfigReader data = config.sub("data");
-  const std::vector<Utterance> utterances = read_sets(data, "encode", static_cast<int>(codec.sample_rate_hz));
+  const std::vector<Utterance> utterances =
+      read_sets(data, "encode", static_cast<int>(codec.sample_rate_hz));
   config.ignore_rest();
 
   models::TensorMapReader reader(read_initial(file, {"encoder."}), file);
@@ -104,7 +124,8 @@ int encode_code_set(const RecipeOptions& options) {
   const models::TensorMap codes =
       encode_codes(encoder, codec.samples_per_frame(), utterances, [](int64_t done, int64_t total) {
         if (done % 200 == 0 || done == total)
-          std::fprintf(stderr, "encoded %lld of %lld\n", static_cast<long long>(done), static_cast<long long>(total));
+          std::fprintf(stderr, "encoded %lld of %lld\n", static_cast<long long>(done),
+                       static_cast<long long>(total));
       });
   models::save_safetensors(out, codes, {{"format", "duet-codes-1"}, {"codec", file}});
   return 0;

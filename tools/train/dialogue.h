@@ -1,13 +1,15 @@
 #pragma once
-// Mixes training dialogues from single utterances: the user's samples, the agent's text tokens and codes, one clock.
-// The timing rules here are where every latency of the trained model comes from. No tensors.
+// Mixes training dialogues from single utterances: the user's samples, the agent's text tokens and
+// codes, one clock. The timing rules here are where every latency of the trained model comes from.
+// No tensors.
 //
-// Clock and layout (docs of DuplexLm; NeMo DuplexS2SModel, `s2s_dataset.py`). Step t covers user samples
-// [1280 t, 1280 (t + 1)). The text and the code channel have one slot per step. An agent turn with m tokens and n codec
-// frames that starts at slot p: text[p] = bos, text[p + 1 ...] = tokens, text[p + 1 + n] = eos; codes[p] = speech BOS
-// in all codebooks, codes[p + 1 ... p + n] = the frames, codes[p + 1 + n] = speech EOS; else pad and the silence codes.
-// Step t hears text slot t and code slot t - 1 and decides text slot t + 1 and code slot t. So bos is decided at step
-// p - 1, and the first frame sounds at step p + 1.
+// Clock and layout (docs of DuplexLm; NeMo DuplexS2SModel, `s2s_dataset.py`). Step t covers user
+// samples [1280 t, 1280 (t + 1)). The text and the code channel have one slot per step. An agent
+// turn with m tokens and n codec frames that starts at slot p: text[p] = bos, text[p + 1 ...] =
+// tokens, text[p + 1 + n] = eos; codes[p] = speech BOS in all codebooks, codes[p + 1 ... p + n] =
+// the frames, codes[p + 1 + n] = speech EOS; else pad and the silence codes. Step t hears text slot
+// t and code slot t - 1 and decides text slot t + 1 and code slot t. So bos is decided at step p -
+// 1, and the first frame sounds at step p + 1.
 
 #include <cstdint>
 #include <map>
@@ -25,13 +27,14 @@ constexpr int64_t kStepSamples = 1280;  ///< 80 ms at 16 kHz.
 /// One thing the agent can say.
 struct AgentClip {
   std::string text;
-  std::vector<int64_t> tokens;   ///< Of the text, no bos or eos.
-  std::vector<int16_t> codes;    ///< [K, num_frames], codebook-major.
+  std::vector<int64_t> tokens;  ///< Of the text, no bos or eos.
+  std::vector<int16_t> codes;   ///< [K, num_frames], codebook-major.
   int64_t num_frames = 0;
   std::vector<int16_t> samples;  ///< At 16 kHz, for the echo; may be empty.
 };
 
-/// Turns that belong together: what is said depends on what was said before (names, orders and their corrections).
+/// Turns that belong together: what is said depends on what was said before (names, orders and
+/// their corrections).
 struct DialogueScript {
   struct Turn {
     std::string topic, text, reply;
@@ -40,7 +43,8 @@ struct DialogueScript {
   std::vector<Turn> turns;
 };
 
-/// One JSON object a line: {"split", "turns": [{"topic", "text", "reply"}, ...]}. Throws core::LoadError.
+/// One JSON object a line: {"split", "turns": [{"topic", "text", "reply"}, ...]}. Throws
+/// core::LoadError.
 std::vector<DialogueScript> read_scripts(const std::string& path);
 
 struct DialogueMaterial {
@@ -58,27 +62,32 @@ struct DialogueConfig {
   // Reply: bos is decided `reply_delay` steps after the step that holds the user's last sample.
   int64_t reply_delay_low = 1, reply_delay_high = 2;
   double reply_early_probability = 0.7;  ///< Of the low delay.
-  // Barge-in: code slots up to onset step + cut_steps - 1 stay, that slot itself is EOS, then silence.
+  // Barge-in: code slots up to onset step + cut_steps - 1 stay, that slot itself is EOS, then
+  // silence.
   int64_t cut_steps = 3;
-  int64_t ambiguous_cut_steps = 2;  ///< After the first word, where that word could be a backchannel.
+  int64_t ambiguous_cut_steps =
+      2;  ///< After the first word, where that word could be a backchannel.
 
   double barge_in_probability = 0.35;        ///< Of a reply longer than long_reply_steps.
   double stop_word_probability = 0.3;        ///< Of a barge-in.
   double second_barge_in_probability = 0.2;  ///< Into the reply to a barge-in, however short.
-  double backchannel_probability = 0.3;      ///< By the user, into a long reply that is not interrupted.
+  double backchannel_probability =
+      0.3;  ///< By the user, into a long reply that is not interrupted.
   double agent_backchannel_probability = 0.5;  ///< At a border of a long user turn.
-  double pause_probability = 0.12;           ///< Inside a user turn, 0.3-1.5 s.
-  double lead_probability = 0.08;            ///< "Well," ... before a question.
-  double monologue_probability = 0.05;       ///< Two to four sentences before a question.
+  double pause_probability = 0.12;             ///< Inside a user turn, 0.3-1.5 s.
+  double lead_probability = 0.08;              ///< "Well," ... before a question.
+  double monologue_probability = 0.05;         ///< Two to four sentences before a question.
   double script_probability = 0.3;
-  double long_gap_probability = 0.12;        ///< 2-6 s between turns, else 0.2-1.8 s.
-  double distraction_probability = 0.3;      ///< Cough, door, tones, a voice in the background; per dialogue, repeated.
-  double empty_probability = 0.03;           ///< Dialogues in which nobody speaks to the agent.
-  double echo_probability = 0.35;            ///< The agent's own voice at -20 to -40 dB, 10-500 ms late.
-  double user_gain_db = 4.0;                 ///< Turns differ by up to this.
+  double long_gap_probability = 0.12;  ///< 2-6 s between turns, else 0.2-1.8 s.
+  double distraction_probability =
+      0.3;  ///< Cough, door, tones, a voice in the background; per dialogue, repeated.
+  double empty_probability = 0.03;  ///< Dialogues in which nobody speaks to the agent.
+  double echo_probability = 0.35;   ///< The agent's own voice at -20 to -40 dB, 10-500 ms late.
+  double user_gain_db = 4.0;        ///< Turns differ by up to this.
   int64_t long_reply_steps = 25;
-  std::map<std::string, double> topic_weights;  ///< Relative share of a topic; 1 for those not named.
-  bool has_channel = true;                   ///< Augment the mixed channel.
+  std::map<std::string, double>
+      topic_weights;        ///< Relative share of a topic; 1 for those not named.
+  bool has_channel = true;  ///< Augment the mixed channel.
   AugmentConfig augment;
 
   void validate() const;  ///< Throws core::ConfigError.
@@ -97,7 +106,7 @@ struct AgentTurn {
   int64_t eos_slot = 0;  ///< p + 1 + n, or the slot of the cut; may lie at or behind num_steps.
   bool is_cut = false;
   bool is_backchannel = false;
-  size_t clip = 0;       ///< Index into the material.
+  size_t clip = 0;  ///< Index into the material.
 };
 
 struct Dialogue {
@@ -105,7 +114,8 @@ struct Dialogue {
   std::vector<float> user;     ///< [num_steps * 1280]
   std::vector<int64_t> text;   ///< [num_steps]
   std::vector<int64_t> codes;  ///< [K, num_steps], codebook-major
-  std::vector<float> speaking; ///< [num_steps] share of the step in which the user speaks (to the agent)
+  std::vector<float>
+      speaking;  ///< [num_steps] share of the step in which the user speaks (to the agent)
   std::vector<UserTurn> user_turns;
   std::vector<AgentTurn> agent_turns;
 };
@@ -113,8 +123,8 @@ struct Dialogue {
 /// Const after construction: `mix` is safe on many threads.
 class DialogueMixer {
  public:
-  /// Users without an answer in `material.agents` (but for backchannels, monologues and leads) are left out.
-  /// Throws core::ConfigError when nothing is left to talk about.
+  /// Users without an answer in `material.agents` (but for backchannels, monologues and leads) are
+  /// left out. Throws core::ConfigError when nothing is left to talk about.
   DialogueMixer(const DialogueConfig& config, DialogueMaterial material);
 
   /// A function of the seed alone.
@@ -134,11 +144,12 @@ class DialogueMixer {
   std::vector<std::string> topics_;
   std::vector<double> topic_cumulative_;
   std::vector<std::vector<size_t>> questions_;  // per topic
-  std::vector<size_t> stops_, backchannels_, monologues_, leads_, agent_backchannels_, scripts_, all_;
+  std::vector<size_t> stops_, backchannels_, monologues_, leads_, agent_backchannels_, scripts_,
+      all_;
 };
 
-/// Where a pause may be put: the middle of the quietest 60 ms between `low` and `high` (shares of the length), or -1
-/// when nothing there lies 25 dB under the speech.
+/// Where a pause may be put: the middle of the quietest 60 ms between `low` and `high` (shares of
+/// the length), or -1 when nothing there lies 25 dB under the speech.
 int64_t find_pause(const std::vector<float>& samples, double low, double high);
 
 }  // namespace duet::train

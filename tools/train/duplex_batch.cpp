@@ -9,7 +9,8 @@
 
 namespace duet::train {
 
-DuplexBatch make_batch(const std::vector<Dialogue>& dialogues, const BatchConfig& config, Random& random) {
+DuplexBatch make_batch(const std::vector<Dialogue>& dialogues, const BatchConfig& config,
+                       Random& random) {
   DUET_CHECK(!dialogues.empty());
   const auto batch = static_cast<int64_t>(dialogues.size());
   const int64_t steps = dialogues[0].num_steps, books = dialogues[0].num_codebooks;
@@ -25,7 +26,8 @@ DuplexBatch make_batch(const std::vector<Dialogue>& dialogues, const BatchConfig
   out.codes_out = at::empty({batch, books, steps}, at::kLong);
   std::vector<int64_t> index;
   std::vector<float> weight;
-  const auto silent_weight = static_cast<float>(config.silence_weight / std::max(1e-6, config.silence_share));
+  const auto silent_weight =
+      static_cast<float>(config.silence_weight / std::max(1e-6, config.silence_share));
   for (int64_t b = 0; b < batch; ++b) {
     const Dialogue& d = dialogues[static_cast<size_t>(b)];
     DUET_CHECK(d.num_steps == steps && d.num_codebooks == books);
@@ -36,7 +38,9 @@ DuplexBatch make_batch(const std::vector<Dialogue>& dialogues, const BatchConfig
     std::copy(d.codes.begin(), d.codes.end(), out.codes_out[b].data_ptr<int64_t>());
     float* text_weight = out.text_weight[b].data_ptr<float>();
     for (int64_t t = 0; t + 1 < steps; ++t)
-      text_weight[t] = d.text[static_cast<size_t>(t) + 1] == config.text_pad ? static_cast<float>(config.pad_weight) : 1.0f;
+      text_weight[t] = d.text[static_cast<size_t>(t) + 1] == config.text_pad
+                           ? static_cast<float>(config.pad_weight)
+                           : 1.0f;
     int64_t* heard = out.codes_in[b].data_ptr<int64_t>();
     for (int64_t t = 0; t < steps; ++t) {
       bool is_silent = true;
@@ -46,15 +50,17 @@ DuplexBatch make_batch(const std::vector<Dialogue>& dialogues, const BatchConfig
         is_silent = is_silent && same;
         if (t + 1 == steps) continue;
         const bool is_control = code >= config.codebook_size;
-        heard[k * steps + t + 1] =
-            !same && !is_control && chance(random, config.code_noise) ? uniform_index(random, config.codebook_size) : code;
+        heard[k * steps + t + 1] = !same && !is_control && chance(random, config.code_noise)
+                                       ? uniform_index(random, config.codebook_size)
+                                       : code;
       }
       if (is_silent && !chance(random, config.silence_share)) continue;
       index.push_back(b * steps + t);
       weight.push_back(is_silent ? silent_weight : 1.0f);
     }
   }
-  // Padded (with weight 0) to few different lengths: kernels are built, and memory is laid out, once a shape.
+  // Padded (with weight 0) to few different lengths: kernels are built, and memory is laid out,
+  // once a shape.
   while (static_cast<int64_t>(index.size()) % config.index_multiple != 0) {
     index.push_back(0);
     weight.push_back(0.0f);
@@ -65,7 +71,10 @@ DuplexBatch make_batch(const std::vector<Dialogue>& dialogues, const BatchConfig
 }
 
 DialogueStream::DialogueStream(Make make, uint64_t first_index, size_t ahead)
-    : make_(std::move(make)), ahead_(std::max<size_t>(1, ahead)), consumed_(first_index), produced_(first_index) {
+    : make_(std::move(make)),
+      ahead_(std::max<size_t>(1, ahead)),
+      consumed_(first_index),
+      produced_(first_index) {
   thread_ = std::thread([this] { run(); });
 }
 

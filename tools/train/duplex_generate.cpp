@@ -27,8 +27,9 @@ Generated generate(const models::DuplexLm& lm, const at::Tensor& user) {
   return {at::stack(text, 1), at::stack(codes, 2)};
 }
 
-std::vector<GeneratedTurn> parse_turns(const Generated& generated, int64_t b, int64_t text_pad, int64_t text_bos, int64_t text_eos,
-                                       int64_t codebook_size, const std::vector<int64_t>& silence) {
+std::vector<GeneratedTurn> parse_turns(const Generated& generated, int64_t b, int64_t text_pad,
+                                       int64_t text_bos, int64_t text_eos, int64_t codebook_size,
+                                       const std::vector<int64_t>& silence) {
   const at::Tensor text = generated.text[b].contiguous(), codes = generated.codes[b].contiguous();
   const int64_t steps = text.size(0), books = codes.size(0);
   DUET_CHECK(books == static_cast<int64_t>(silence.size()));
@@ -57,11 +58,13 @@ std::vector<GeneratedTurn> parse_turns(const Generated& generated, int64_t b, in
   return turns;
 }
 
-at::Tensor batch_questions(const std::vector<const Utterance*>& questions, double lead_s, double tail_s, double level_db,
-                           std::vector<int64_t>& ends) {
-  const auto lead = static_cast<int64_t>(lead_s * 16000.0), tail = static_cast<int64_t>(tail_s * 16000.0);
+at::Tensor batch_questions(const std::vector<const Utterance*>& questions, double lead_s,
+                           double tail_s, double level_db, std::vector<int64_t>& ends) {
+  const auto lead = static_cast<int64_t>(lead_s * 16000.0),
+             tail = static_cast<int64_t>(tail_s * 16000.0);
   int64_t longest = 0;
-  for (const Utterance* question : questions) longest = std::max(longest, static_cast<int64_t>(question->samples.size()));
+  for (const Utterance* question : questions)
+    longest = std::max(longest, static_cast<int64_t>(question->samples.size()));
   const int64_t steps = (lead + longest + tail + kStepSamples - 1) / kStepSamples;
   at::Tensor pcm = at::zeros({static_cast<int64_t>(questions.size()), steps * kStepSamples});
   ends.clear();
@@ -69,7 +72,8 @@ at::Tensor batch_questions(const std::vector<const Utterance*>& questions, doubl
     std::vector<float> samples = to_float(questions[b]->samples);
     const double level = speech_level(samples);
     if (level > 0.0) scale(samples, std::pow(10.0, level_db / 20.0) / level);
-    std::copy(samples.begin(), samples.end(), pcm[static_cast<int64_t>(b)].data_ptr<float>() + lead);
+    std::copy(samples.begin(), samples.end(),
+              pcm[static_cast<int64_t>(b)].data_ptr<float>() + lead);
     ends.push_back(lead + static_cast<int64_t>(samples.size()));
   }
   return pcm;

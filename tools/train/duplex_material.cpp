@@ -25,8 +25,10 @@ struct Codes {
   std::vector<int16_t> values;  // [K, num_frames]
 };
 
-// magic, u32 name bytes, name of the codec, then records {u32 key bytes, key, u32 frames, u32 values, int16 values}.
-std::unordered_map<std::string, Codes> read_codes(const std::string& path, const std::string& codec_name) {
+// magic, u32 name bytes, name of the codec, then records {u32 key bytes, key, u32 frames, u32
+// values, int16 values}.
+std::unordered_map<std::string, Codes> read_codes(const std::string& path,
+                                                  const std::string& codec_name) {
   std::unordered_map<std::string, Codes> out;
   std::ifstream file(path, std::ios::binary);
   const auto text = [&](std::string& value) {
@@ -37,19 +39,24 @@ std::unordered_map<std::string, Codes> read_codes(const std::string& path, const
   };
   char magic[8];
   std::string name;
-  if (!file.read(magic, 8) || std::memcmp(magic, kCodesMagic, 8) != 0 || !text(name) || name != codec_name) return out;
+  if (!file.read(magic, 8) || std::memcmp(magic, kCodesMagic, 8) != 0 || !text(name) ||
+      name != codec_name)
+    return out;
   std::string key;
   while (text(key)) {
     uint32_t sizes[2];
     if (!file.read(reinterpret_cast<char*>(sizes), 8) || sizes[1] > (1u << 24)) break;
     Codes codes{sizes[0], std::vector<int16_t>(sizes[1])};
-    if (!file.read(reinterpret_cast<char*>(codes.values.data()), static_cast<std::streamsize>(sizes[1]) * 2)) break;
+    if (!file.read(reinterpret_cast<char*>(codes.values.data()),
+                   static_cast<std::streamsize>(sizes[1]) * 2))
+      break;
     out[key] = std::move(codes);
   }
   return out;
 }
 
-void write_codes(const std::string& path, const std::string& codec_name, const std::unordered_map<std::string, Codes>& all) {
+void write_codes(const std::string& path, const std::string& codec_name,
+                 const std::unordered_map<std::string, Codes>& all) {
   std::ofstream file(path + ".new", std::ios::binary | std::ios::trunc);
   const auto text = [&](const std::string& value) {
     const auto bytes = static_cast<uint32_t>(value.size());
@@ -60,13 +67,19 @@ void write_codes(const std::string& path, const std::string& codec_name, const s
   text(codec_name);
   for (const auto& [key, codes] : all) {
     text(key);
-    const uint32_t sizes[2] = {static_cast<uint32_t>(codes.num_frames), static_cast<uint32_t>(codes.values.size())};
+    const uint32_t sizes[2] = {static_cast<uint32_t>(codes.num_frames),
+                               static_cast<uint32_t>(codes.values.size())};
     file.write(reinterpret_cast<const char*>(sizes), 8);
-    file.write(reinterpret_cast<const char*>(codes.values.data()), static_cast<std::streamsize>(codes.values.size()) * 2);
+    file.write(reinterpret_cast<const char*>(codes.values.data()),
+               static_cast<std::streamsize>(codes.values.size()) * 2);
   }
   file.close();
   if (!file)
-    throw core::LoadError({.subject = "codes cache", .expected = "a writable file", .found = {}, .file = path, .hint = {}});
+    throw core::LoadError({.subject = "codes cache",
+                           .expected = "a writable file",
+                           .found = {},
+                           .file = path,
+                           .hint = {}});
   fs::rename(path + ".new", path);
 }
 
@@ -85,7 +98,8 @@ bool is_composed(const std::string& topic) {
 }  // namespace
 
 std::string agent_tokenizer_flags() {
-  return "--pad_id=0 --pad_piece='<sil>' --bos_id=1 --eos_id=2 --unk_id=3 --hard_vocab_limit=false --split_digits=true";
+  return "--pad_id=0 --pad_piece='<sil>' --bos_id=1 --eos_id=2 --unk_id=3 --hard_vocab_limit=false "
+         "--split_digits=true";
 }
 
 std::vector<std::string> agent_tokenizer_texts(const std::vector<std::string>& manifests) {
@@ -104,31 +118,37 @@ std::vector<std::string> agent_tokenizer_texts(const std::vector<std::string>& m
   return {texts.begin(), texts.end()};
 }
 
-std::vector<Utterance> without_heldout(std::vector<Utterance> users, const std::vector<std::string>& manifests) {
+std::vector<Utterance> without_heldout(std::vector<Utterance> users,
+                                       const std::vector<std::string>& manifests) {
   std::unordered_set<std::string> texts, replies;
   for (const std::string& manifest : manifests)
     for (const Utterance& item : read_manifest(manifest)) {
       if (item.role != "user" || item.split != "heldout") continue;
       if (item.topic != "backchannel") texts.insert(item.text);
-      if (is_composed(item.topic) && item.topic != "correction" && !item.reply.empty()) replies.insert(item.reply);
+      if (is_composed(item.topic) && item.topic != "correction" && !item.reply.empty())
+        replies.insert(item.reply);
     }
   std::erase_if(users, [&](const Utterance& item) {
-    return item.split != "train" || texts.count(item.text) != 0 || (is_composed(item.topic) && replies.count(item.reply) != 0);
+    return item.split != "train" || texts.count(item.text) != 0 ||
+           (is_composed(item.topic) && replies.count(item.reply) != 0);
   });
   return users;
 }
 
 std::vector<int64_t> silence_codes(const codecs::CodecEncoder& codec, int64_t codec_rate_hz) {
   const c10::InferenceMode inference;
-  const at::Tensor codes = codec.forward(at::zeros({1, 2 * codec_rate_hz}))[0].contiguous();  // [K, T]
+  const at::Tensor codes =
+      codec.forward(at::zeros({1, 2 * codec_rate_hz}))[0].contiguous();  // [K, T]
   const int64_t middle = codes.size(1) / 2;
   std::vector<int64_t> out;
   for (int64_t k = 0; k < codes.size(0); ++k) out.push_back(codes[k][middle].item<int64_t>());
   return out;
 }
 
-DialogueMaterial load_material(const MaterialConfig& config, const models::SentencePieceModel& pieces,
-                               const codecs::CodecEncoder& codec, int64_t codec_rate_hz, const std::string& codec_name,
+DialogueMaterial load_material(const MaterialConfig& config,
+                               const models::SentencePieceModel& pieces,
+                               const codecs::CodecEncoder& codec, int64_t codec_rate_hz,
+                               const std::string& codec_name,
                                const std::function<void(const std::string&)>& progress) {
   const auto say = [&](const std::string& line) {
     if (progress) progress(line);
@@ -140,7 +160,8 @@ DialogueMaterial load_material(const MaterialConfig& config, const models::Sente
   DialogueMaterial material;
   SpeechSetConfig set;
   set.manifests = config.manifests;
-  set.skip_unreadable = true;  // a manifest may run ahead of its files while speech is still being made
+  set.skip_unreadable =
+      true;  // a manifest may run ahead of its files while speech is still being made
   set.role = "user";
   set.split = "train";
   set.trim_db = 40.0;
@@ -159,7 +180,8 @@ DialogueMaterial load_material(const MaterialConfig& config, const models::Sente
   for (Utterance& item : load_speech_set(set)) echo[item.path] = std::move(item.samples);
   set.sample_rate_hz = static_cast<int>(codec_rate_hz);
   set.cache_file = cached("agent.pcm");
-  auto known = config.cache_dir.empty() ? std::unordered_map<std::string, Codes>{} : read_codes(cached("agent.codes"), codec_name);
+  auto known = config.cache_dir.empty() ? std::unordered_map<std::string, Codes>{}
+                                        : read_codes(cached("agent.codes"), codec_name);
   std::unordered_map<std::string, Codes> used;
   int64_t made = 0;
   for (const Utterance& item : load_speech_set(set)) {
@@ -181,7 +203,8 @@ DialogueMaterial load_material(const MaterialConfig& config, const models::Sente
     used[key] = std::move(codes);
   }
   if (made > 0 && !config.cache_dir.empty()) write_codes(cached("agent.codes"), codec_name, used);
-  say(std::to_string(material.agents.size()) + " replies, " + std::to_string(made) + " newly encoded");
+  say(std::to_string(material.agents.size()) + " replies, " + std::to_string(made) +
+      " newly encoded");
   for (const std::string& path : config.scripts)
     for (DialogueScript& script : read_scripts(path))
       if (script.split == "train") material.scripts.push_back(std::move(script));

@@ -1,6 +1,7 @@
 #pragma once
-// Everything dialogues are mixed from: user speech, the agent's speech as codec codes and text tokens, scripts. Decoded audio
-// and codes are kept in a cache folder; codes are made again when the codec's weights change.
+// Everything dialogues are mixed from: user speech, the agent's speech as codec codes and text
+// tokens, scripts. Decoded audio and codes are kept in a cache folder; codes are made again when
+// the codec's weights change.
 
 #include <functional>
 #include <string>
@@ -28,16 +29,21 @@ struct TextIds {
 /// Flags for spm_train that give these ids: `<sil>` as the pad, bos, eos and unknown as 0, 1, 2, 3.
 std::string agent_tokenizer_flags();
 
-/// All distinct texts the agent can say, each once, plus letters, numbers and days, so that no piece is missing.
+/// All distinct texts the agent can say, each once, plus letters, numbers and days, so that no
+/// piece is missing.
 std::vector<std::string> agent_tokenizer_texts(const std::vector<std::string>& manifests);
 
-/// Users of split "train" whose text, or whose composed reply (sum, order, correction), is not that of a held-out item.
-std::vector<Utterance> without_heldout(std::vector<Utterance> users, const std::vector<std::string>& manifests);
+/// Users of split "train" whose text, or whose composed reply (sum, order, correction), is not that
+/// of a held-out item.
+std::vector<Utterance> without_heldout(std::vector<Utterance> users,
+                                       const std::vector<std::string>& manifests);
 
 /// Reads, decodes, tokenizes, encodes. `codec_name` identifies the codec's weights in the cache.
 /// `progress` gets a line now and then. Throws core::LoadError.
-DialogueMaterial load_material(const MaterialConfig& config, const models::SentencePieceModel& pieces,
-                               const codecs::CodecEncoder& codec, int64_t codec_rate_hz, const std::string& codec_name,
+DialogueMaterial load_material(const MaterialConfig& config,
+                               const models::SentencePieceModel& pieces,
+                               const codecs::CodecEncoder& codec, int64_t codec_rate_hz,
+                               const std::string& codec_name,
                                const std::function<void(const std::string&)>& progress = nullptr);
 
 /// The K codes of silence: what the codec makes of two seconds of zeros, away from both ends.

@@ -6,8 +6,8 @@
 #include "models/weights/safetensors.h"
 #include "runtime/core/error.h"
 #include "tools/train/duplex_material.h"
-#include "tools/train/duplex_task.h"
 #include "tools/train/duplex_recipe.h"
+#include "tools/train/duplex_task.h"
 #include "tools/train/recipe.h"
 
 namespace duet::train {
@@ -65,7 +65,8 @@ DialogueConfig read_dialogue(const core::ConfigReader& node, const core::ConfigR
   read("empty_probability", out.empty_probability);
   read("echo_probability", out.echo_probability);
   const core::ConfigReader topics = node.sub_or_empty("topics");
-  for (const std::string& topic : topics.keys()) out.topic_weights[topic] = topics.get_double(topic);
+  for (const std::string& topic : topics.keys())
+    out.topic_weights[topic] = topics.get_double(topic);
   out.augment = read_augment(top);
   return out;
 }
@@ -73,13 +74,16 @@ DialogueConfig read_dialogue(const core::ConfigReader& node, const core::ConfigR
 BatchConfig read_batch(const core::ConfigReader& node) {
   BatchConfig out;
   out.pad_weight = node.get_double("pad_weight", out.pad_weight, core::DoubleRange{0.0, 10.0});
-  out.silence_weight = node.get_double("silence_weight", out.silence_weight, core::DoubleRange{0.0, 10.0});
-  out.silence_share = node.get_double("silence_share", out.silence_share, core::DoubleRange{0.01, 1.0});
+  out.silence_weight =
+      node.get_double("silence_weight", out.silence_weight, core::DoubleRange{0.0, 10.0});
+  out.silence_share =
+      node.get_double("silence_share", out.silence_share, core::DoubleRange{0.01, 1.0});
   out.code_noise = node.get_double("code_noise", out.code_noise, core::DoubleRange{0.0, 1.0});
   return out;
 }
 
-// Parameters below `part` ("encoder.", "lm.") in a file of any trainer: "model.encoder.x" and "encoder.x" are the same.
+// Parameters below `part` ("encoder.", "lm.") in a file of any trainer: "model.encoder.x" and
+// "encoder.x" are the same.
 models::TensorMap read_part(const std::string& path, const std::string& part) {
   models::TensorMap out;
   if (path.empty()) return out;
@@ -88,24 +92,29 @@ models::TensorMap read_part(const std::string& path, const std::string& part) {
     if (plain.starts_with(part)) out[plain] = tensor;
   }
   if (out.empty())
-    throw core::LoadError({.subject = part + "*", .expected = "weights", .found = "none", .file = path, .hint = {}});
+    throw core::LoadError(
+        {.subject = part + "*", .expected = "weights", .found = "none", .file = path, .hint = {}});
   return out;
 }
 
-std::unique_ptr<codecs::ConvNextEncoder> make_codec(const std::string& path, const codecs::ConvNextCodecConfig& config) {
+std::unique_ptr<codecs::ConvNextEncoder> make_codec(const std::string& path,
+                                                    const codecs::ConvNextCodecConfig& config) {
   if (path.empty()) {
     ParameterStore random(1);
     std::fprintf(stderr, "no codec given: codes are those of a random one (a dry run)\n");
-    return std::make_unique<codecs::ConvNextEncoder>(config, models::WeightScope(random, "encoder."));
+    return std::make_unique<codecs::ConvNextEncoder>(config,
+                                                     models::WeightScope(random, "encoder."));
   }
   models::TensorMap tensors;
   for (const auto& [name, tensor] : models::load_safetensors(path)) {
     const size_t at = name.find("encoder.");
-    if (at != std::string::npos && (at == 0 || name[at - 1] == '.') && !name.starts_with("optimizer"))
+    if (at != std::string::npos && (at == 0 || name[at - 1] == '.') &&
+        !name.starts_with("optimizer"))
       tensors[name.substr(at)] = tensor.to(at::kFloat);
   }
   models::TensorMapReader reader(std::move(tensors), path);
-  auto codec = std::make_unique<codecs::ConvNextEncoder>(config, models::WeightScope(reader, "encoder."));
+  auto codec =
+      std::make_unique<codecs::ConvNextEncoder>(config, models::WeightScope(reader, "encoder."));
   reader.finish();
   return codec;
 }
@@ -113,8 +122,8 @@ std::unique_ptr<codecs::ConvNextEncoder> make_codec(const std::string& path, con
 std::string identity(const std::string& path) {
   if (path.empty()) return "random";
   std::error_code ignored;
-  return fs::weakly_canonical(path).string() + "|" + std::to_string(fs::file_size(path, ignored)) + "|" +
-         std::to_string(fs::last_write_time(path, ignored).time_since_epoch().count());
+  return fs::weakly_canonical(path).string() + "|" + std::to_string(fs::file_size(path, ignored)) +
+         "|" + std::to_string(fs::last_write_time(path, ignored).time_since_epoch().count());
 }
 
 // Held-out questions that stand alone, at most `limit`, spread evenly over the topics.
@@ -135,7 +144,8 @@ std::vector<Utterance> read_questions(const MaterialConfig& material, int64_t li
     const size_t before = out.size();
     for (auto& [topic, items] : by_topic) {
       const size_t weight = topic == "sum" || topic == "order" ? 3 : 1;
-      for (size_t i = round * weight; i < std::min(items.size(), (round + 1) * weight); ++i) out.push_back(items[i]);
+      for (size_t i = round * weight; i < std::min(items.size(), (round + 1) * weight); ++i)
+        out.push_back(items[i]);
     }
     if (out.size() == before) break;
   }
@@ -145,10 +155,13 @@ std::vector<Utterance> read_questions(const MaterialConfig& material, int64_t li
 
 }  // namespace
 
-models::DuplexLmConfig read_duplex_lm(const core::ConfigReader& recipe) { return read_lm(recipe.sub_or_empty("lm")); }
+models::DuplexLmConfig read_duplex_lm(const core::ConfigReader& recipe) {
+  return read_lm(recipe.sub_or_empty("lm"));
+}
 
 int train_duplex(const RecipeOptions& options) {
-  const core::ConfigReader config = core::ConfigReader::load_file(options.config, options.overrides);
+  const core::ConfigReader config =
+      core::ConfigReader::load_file(options.config, options.overrides);
   const LoopConfig loop = read_loop(config, options);
   DuplexTask::Config task_config;
   task_config.encoder = read_encoder(config.sub_or_empty("encoder"));
@@ -157,16 +170,19 @@ int train_duplex(const RecipeOptions& options) {
   task_config.batch = read_batch(config);
   task_config.batch_dialogues = config.get_int("batch_dialogues", 8, core::IntRange{1, 10000});
   task_config.fresh_dialogues = config.get_int("fresh_dialogues", 0, core::IntRange{0, 10000});
-  task_config.pool_dialogues = config.get_int("pool_dialogues", task_config.pool_dialogues, core::IntRange{1, 1000000});
+  task_config.pool_dialogues =
+      config.get_int("pool_dialogues", task_config.pool_dialogues, core::IntRange{1, 1000000});
   task_config.text_weight = config.get_double("text_weight", task_config.text_weight);
   task_config.audio_weight = config.get_double("audio_weight", task_config.audio_weight);
   task_config.text_focus = config.get_bool("text_focus", task_config.text_focus);
   task_config.ctc_weight = config.get_double("ctc_weight", task_config.ctc_weight);
   task_config.has_ctc_input = config.get_bool("ctc_input", true);
-  task_config.encoder_lr_ratio = config.get_double("encoder_lr_ratio", task_config.encoder_lr_ratio);
+  task_config.encoder_lr_ratio =
+      config.get_double("encoder_lr_ratio", task_config.encoder_lr_ratio);
   task_config.bf16 = config.get_bool("bf16", true);
   task_config.data_seed = loop.seed;
-  const std::string train_encoder = config.get_choice("train_encoder", "top", {"none", "top", "all"});
+  const std::string train_encoder =
+      config.get_choice("train_encoder", "top", {"none", "top", "all"});
   task_config.train_encoder = train_encoder == "none"  ? TrainEncoder::kNone
                               : train_encoder == "top" ? TrainEncoder::kTop
                                                        : TrainEncoder::kAll;
@@ -185,14 +201,15 @@ int train_duplex(const RecipeOptions& options) {
   config.finish();
 
   fs::create_directories(loop.out_dir);
-  const std::string pieces_path = make_pieces(agent_tokenizer_texts(material_config.manifests), loop.out_dir + "/tokenizer",
-                                              static_cast<int>(agent_pieces), agent_tokenizer_flags());
+  const std::string pieces_path =
+      make_pieces(agent_tokenizer_texts(material_config.manifests), loop.out_dir + "/tokenizer",
+                  static_cast<int>(agent_pieces), agent_tokenizer_flags());
   const models::SentencePieceModel pieces(pieces_path);
   const codecs::ConvNextCodecConfig codec_config;
   const auto codec = make_codec(codec_weights, codec_config);
-  DialogueMaterial material =
-      load_material(material_config, pieces, *codec, codec_config.sample_rate_hz, identity(codec_weights),
-                    [](const std::string& line) { std::fprintf(stderr, "data: %s\n", line.c_str()); });
+  DialogueMaterial material = load_material(
+      material_config, pieces, *codec, codec_config.sample_rate_hz, identity(codec_weights),
+      [](const std::string& line) { std::fprintf(stderr, "data: %s\n", line.c_str()); });
   task_config.batch.silence = material.silence;
   task_config.batch.codebook_size = dialogue.codebook_size = codec->fsq().codebook_size();
   task_config.lm.num_codebooks = codec_config.num_groups;
@@ -202,18 +219,23 @@ int train_duplex(const RecipeOptions& options) {
   for (const auto& [topic, count] : mixer->topic_counts())
     std::fprintf(stderr, "  %-24s %lld\n", topic.c_str(), static_cast<long long>(count));
   std::fprintf(stderr, "silence:");
-  for (int64_t code : mixer->material().silence) std::fprintf(stderr, " %lld", static_cast<long long>(code));
+  for (int64_t code : mixer->material().silence)
+    std::fprintf(stderr, " %lld", static_cast<long long>(code));
   std::fprintf(stderr, "\n");
 
-  models::TensorMap initial = read_part(start_from.empty() ? encoder_weights : start_from, "encoder.");
+  models::TensorMap initial =
+      read_part(start_from.empty() ? encoder_weights : start_from, "encoder.");
   for (auto& [name, tensor] : read_part(start_from, "lm.")) initial[name] = tensor;
   ParameterStore store(loop.seed, initial, start_from.empty() ? encoder_weights : start_from);
-  DuplexTask task(task_config, store, mixer, pieces_path, ctc_pieces, read_questions(material_config, questions));
+  DuplexTask task(task_config, store, mixer, pieces_path, ctc_pieces,
+                  read_questions(material_config, questions));
   store.finish();
-  std::fprintf(stderr, "duplex: %.1f million values, %lld tensors given\n", static_cast<double>(store.num_values()) * 1e-6,
+  std::fprintf(stderr, "duplex: %.1f million values, %lld tensors given\n",
+               static_cast<double>(store.num_values()) * 1e-6,
                static_cast<long long>(store.num_initialised_from_source()));
   const LoopEnd end = run_training(task, store, loop);
-  models::save_safetensors(loop.out_dir + "/duplex.safetensors", store.tensors(), {{"format", "duet-duplex-1"}});
+  models::save_safetensors(loop.out_dir + "/duplex.safetensors", store.tensors(),
+                           {{"format", "duet-duplex-1"}});
   return end == LoopEnd::kFinished ? 0 : 130;
 }
 

@@ -31,36 +31,51 @@ at::Tensor weighted_mean(const at::Tensor& losses, const at::Tensor& weights) {
 
 }  // namespace
 
-DuplexTask::DuplexTask(const Config& config, ParameterStore& store, std::shared_ptr<const DialogueMixer> mixer,
-                       const std::string& pieces, const std::string& ctc_pieces, std::vector<Utterance> questions)
-    : config_(config), pieces_(pieces), ctc_pieces_(ctc_pieces), mixer_(std::move(mixer)), questions_(std::move(questions)) {
+DuplexTask::DuplexTask(const Config& config, ParameterStore& store,
+                       std::shared_ptr<const DialogueMixer> mixer, const std::string& pieces,
+                       const std::string& ctc_pieces, std::vector<Utterance> questions)
+    : config_(config),
+      pieces_(pieces),
+      ctc_pieces_(ctc_pieces),
+      mixer_(std::move(mixer)),
+      questions_(std::move(questions)) {
   config_.encoder.ctc_pieces = ctc_pieces_.size();
   config_.lm.text_vocab = pieces_.size();
-  config_.lm.user_width = config_.encoder.top_width + (config_.has_ctc_input ? config_.encoder.ctc_pieces + 1 : 0);
-  encoder_ = std::make_unique<models::WhisperEncoder>(config_.encoder, models::WeightScope(store, "encoder."));
+  config_.lm.user_width =
+      config_.encoder.top_width + (config_.has_ctc_input ? config_.encoder.ctc_pieces + 1 : 0);
+  encoder_ = std::make_unique<models::WhisperEncoder>(config_.encoder,
+                                                      models::WeightScope(store, "encoder."));
   lm_ = std::make_unique<models::DuplexLm>(config_.lm, models::WeightScope(store, "lm."));
   if (config_.train_encoder == TrainEncoder::kNone) store.freeze("encoder.");
   if (config_.train_encoder == TrainEncoder::kTop)
-    for (const char* prefix : {"encoder.conv", "encoder.layers.", "encoder.norm."}) store.freeze(prefix);
+    for (const char* prefix : {"encoder.conv", "encoder.layers.", "encoder.norm."})
+      store.freeze(prefix);
   AdamW::Config optimizer = config_.optimizer;
   optimizer.multipliers["encoder."] = config_.encoder_lr_ratio;
-  optimizer_ = std::make_unique<AdamW>(optimizer, store, std::vector<std::string>{"encoder.", "lm."});
+  optimizer_ =
+      std::make_unique<AdamW>(optimizer, store, std::vector<std::string>{"encoder.", "lm."});
 }
 
 at::Tensor DuplexTask::user_vectors(const models::WhisperEncoder::Output& heard) const {
   const at::Tensor features = heard.features.to(at::kFloat);
   if (!config_.has_ctc_input) return features;
-  return at::cat({features, at::softmax(heard.ctc.to(at::kFloat), -1) * config_.ctc_input_scale}, -1);
+  return at::cat({features, at::softmax(heard.ctc.to(at::kFloat), -1) * config_.ctc_input_scale},
+                 -1);
 }
 
-at::Tensor DuplexTask::user_vectors(const at::Tensor& pcm) const { return user_vectors(encoder_->forward(pcm)); }
+at::Tensor DuplexTask::user_vectors(const at::Tensor& pcm) const {
+  return user_vectors(encoder_->forward(pcm));
+}
 
-at::Tensor DuplexTask::ctc_loss(const models::WhisperEncoder::Output& heard, const std::vector<Dialogue>& dialogues) const {
+at::Tensor DuplexTask::ctc_loss(const models::WhisperEncoder::Output& heard,
+                                const std::vector<Dialogue>& dialogues) const {
   std::vector<int64_t> targets, lengths;
   const std::vector<int64_t> frames(dialogues.size(), heard.ctc.size(1));
   for (const Dialogue& dialogue : dialogues) {
-    std::vector<std::pair<int64_t, const std::string*>> turns;  // backchannels are added out of order
-    for (const UserTurn& turn : dialogue.user_turns) turns.emplace_back(turn.begin_sample, &turn.text);
+    std::vector<std::pair<int64_t, const std::string*>>
+        turns;  // backchannels are added out of order
+    for (const UserTurn& turn : dialogue.user_turns)
+      turns.emplace_back(turn.begin_sample, &turn.text);
     std::sort(turns.begin(), turns.end());
     int64_t length = 0;
     for (const auto& [begin, text] : turns)
@@ -71,15 +86,17 @@ at::Tensor DuplexTask::ctc_loss(const models::WhisperEncoder::Output& heard, con
     lengths.push_back(length);
   }
   const at::Tensor log_probs = at::log_softmax(heard.ctc.to(at::kFloat), -1).transpose(0, 1);
-  return at::ctc_loss(log_probs, at::tensor(targets, at::kLong), frames, lengths, config_.encoder.ctc_pieces,
-                      at::Reduction::Mean, /*zero_infinity=*/true);
+  return at::ctc_loss(log_probs, at::tensor(targets, at::kLong), frames, lengths,
+                      config_.encoder.ctc_pieces, at::Reduction::Mean, /*zero_infinity=*/true);
 }
 
 DuplexTask::Drawn DuplexTask::draw(std::mt19937_64& rng) {
   Drawn out;
   const bool has_pool = config_.fresh_dialogues > 0 && config_.train_encoder == TrainEncoder::kNone;
   const bool filling = has_pool && pool_.size() < 2 * static_cast<size_t>(config_.batch_dialogues);
-  const int64_t fresh = has_pool && !filling ? std::min(config_.fresh_dialogues, config_.batch_dialogues) : config_.batch_dialogues;
+  const int64_t fresh = has_pool && !filling
+                            ? std::min(config_.fresh_dialogues, config_.batch_dialogues)
+                            : config_.batch_dialogues;
   for (int64_t i = 0; i < fresh; ++i) out.dialogues.push_back(stream_->next());
   if (!has_pool) return out;
   at::Tensor pcm = make_batch(out.dialogues, config_.batch, rng).pcm;
@@ -87,19 +104,22 @@ DuplexTask::Drawn DuplexTask::draw(std::mt19937_64& rng) {
   {
     const c10::NoGradGuard no_grad;
     const Autocast autocast(config_.bf16);
-    const at::Tensor user =
-        user_vectors(encoder_->forward_mel(encoder_->log_mel(pcm), uniform_index(rng, config_.encoder.positions)));
+    const at::Tensor user = user_vectors(encoder_->forward_mel(
+        encoder_->log_mel(pcm), uniform_index(rng, config_.encoder.positions)));
     for (int64_t i = 0; i < fresh; ++i) users.push_back(user.narrow(0, i, 1).to(at::kBFloat16));
   }
   for (int64_t i = fresh; i < config_.batch_dialogues; ++i) {
-    const Pooled& old = pool_[static_cast<size_t>(uniform_index(rng, static_cast<int64_t>(pool_.size())))];
+    const Pooled& old =
+        pool_[static_cast<size_t>(uniform_index(rng, static_cast<int64_t>(pool_.size())))];
     out.dialogues.push_back(old.dialogue);
     users.push_back(old.user);
   }
   for (int64_t i = 0; i < fresh; ++i) {
     Pooled fresh_one{out.dialogues[static_cast<size_t>(i)], users[static_cast<size_t>(i)]};
-    if (pool_.size() < static_cast<size_t>(config_.pool_dialogues)) pool_.push_back(std::move(fresh_one));
-    else pool_[oldest_++ % pool_.size()] = std::move(fresh_one);
+    if (pool_.size() < static_cast<size_t>(config_.pool_dialogues))
+      pool_.push_back(std::move(fresh_one));
+    else
+      pool_[oldest_++ % pool_.size()] = std::move(fresh_one);
   }
   out.user = at::cat(users, 0).to(at::kFloat);
   return out;
@@ -111,7 +131,8 @@ Metrics DuplexTask::step(const StepContext& context, std::mt19937_64& rng) {
   if (!stream_ || (!has_pool && stream_->next_index() != first)) {
     stream_.reset();
     stream_ = std::make_unique<DialogueStream>(
-        [this](uint64_t index) { return mixer_->mix(dialogue_seed(config_.data_seed, index)); }, first, config_.ahead);
+        [this](uint64_t index) { return mixer_->mix(dialogue_seed(config_.data_seed, index)); },
+        first, config_.ahead);
   }
   const Drawn drawn = draw(rng);
   const std::vector<Dialogue>& dialogues = drawn.dialogues;
@@ -124,27 +145,35 @@ Metrics DuplexTask::step(const StepContext& context, std::mt19937_64& rng) {
     const Autocast autocast(config_.bf16);
     if (!drawn.user.defined()) {
       const at::AutoGradMode grad(learns_to_hear);
-      heard = encoder_->forward_mel(encoder_->log_mel(batch.pcm), uniform_index(rng, config_.encoder.positions));
+      heard = encoder_->forward_mel(encoder_->log_mel(batch.pcm),
+                                    uniform_index(rng, config_.encoder.positions));
     }
-    const at::Tensor hidden = lm_->hidden(drawn.user.defined() ? drawn.user : user_vectors(heard), batch.text_in, batch.codes_in);
+    const at::Tensor hidden = lm_->hidden(drawn.user.defined() ? drawn.user : user_vectors(heard),
+                                          batch.text_in, batch.codes_in);
     text_logits = lm_->text_logits(hidden);
-    audio_logits = lm_->audio_logits(hidden.flatten(0, 1).index_select(0, batch.code_index));  // [M, K, V]
+    audio_logits =
+        lm_->audio_logits(hidden.flatten(0, 1).index_select(0, batch.code_index));  // [M, K, V]
   }
   const at::Tensor text_target = batch.text_out.flatten();
-  const at::Tensor text_losses = at::cross_entropy_loss(text_logits.to(at::kFloat).flatten(0, 1), text_target, {}, at::Reduction::None);
+  const at::Tensor text_losses = at::cross_entropy_loss(text_logits.to(at::kFloat).flatten(0, 1),
+                                                        text_target, {}, at::Reduction::None);
   at::Tensor text_weights = batch.text_weight.flatten();
-  if (config_.text_focus) text_weights = text_weights * (1.02 - at::exp(text_losses.detach().neg()));
+  if (config_.text_focus)
+    text_weights = text_weights * (1.02 - at::exp(text_losses.detach().neg()));
   const at::Tensor text_loss = weighted_mean(text_losses, text_weights);
-  const at::Tensor code_target = batch.codes_out.transpose(1, 2).flatten(0, 1).index_select(0, batch.code_index);  // [M, K]
+  const at::Tensor code_target =
+      batch.codes_out.transpose(1, 2).flatten(0, 1).index_select(0, batch.code_index);  // [M, K]
   const at::Tensor code_losses =
-      at::cross_entropy_loss(audio_logits.to(at::kFloat).flatten(0, 1), code_target.flatten(), {}, at::Reduction::None)
+      at::cross_entropy_loss(audio_logits.to(at::kFloat).flatten(0, 1), code_target.flatten(), {},
+                             at::Reduction::None)
           .view(code_target.sizes());
   const at::Tensor code_loss = weighted_mean(code_losses.mean(1), batch.code_weight);
   at::Tensor loss = config_.text_weight * text_loss + config_.audio_weight * code_loss;
   Metrics metrics;
   if (learns_to_hear) {
     const at::Tensor ctc = ctc_loss(heard, dialogues);
-    const at::Tensor voice = at::binary_cross_entropy_with_logits(heard.speaking.to(at::kFloat), batch.speaking);
+    const at::Tensor voice =
+        at::binary_cross_entropy_with_logits(heard.speaking.to(at::kFloat), batch.speaking);
     loss = loss + config_.ctc_weight * ctc + config_.speaking_weight * voice;
     metrics["ctc"] = ctc.item<double>();
   }
@@ -159,14 +188,16 @@ Metrics DuplexTask::step(const StepContext& context, std::mt19937_64& rng) {
   metrics["text"] = text_loss.item<double>();
   metrics["word"] = text_losses.masked_select(words).mean().item<double>();
   metrics["right"] = right.masked_select(words).to(at::kFloat).mean().item<double>();
-  metrics["code"] = code_losses.masked_select(batch.code_weight.eq(1.0).unsqueeze(1)).mean().item<double>();
+  metrics["code"] =
+      code_losses.masked_select(batch.code_weight.eq(1.0).unsqueeze(1)).mean().item<double>();
   return metrics;
 }
 
 std::string DuplexTask::decode(const std::vector<int64_t>& tokens) const {
   std::string text;
   for (int64_t token : tokens)
-    if (pieces_.kind(static_cast<int>(token)) == models::SentencePieceModel::Kind::kNormal) text += pieces_.piece(static_cast<int>(token));
+    if (pieces_.kind(static_cast<int>(token)) == models::SentencePieceModel::Kind::kNormal)
+      text += pieces_.piece(static_cast<int>(token));
   std::string out;
   for (size_t i = 0; i < text.size();) {
     if (text.compare(i, 3, "\xE2\x96\x81") == 0) {  // U+2581 marks the start of a word
@@ -188,13 +219,14 @@ Metrics DuplexTask::evaluate() {
   std::vector<double> onsets;
   for (size_t start = 0; start < questions_.size(); start += kAtOnce) {
     std::vector<const Utterance*> batch;
-    for (size_t i = start; i < std::min(questions_.size(), start + kAtOnce); ++i) batch.push_back(&questions_[i]);
+    for (size_t i = start; i < std::min(questions_.size(), start + kAtOnce); ++i)
+      batch.push_back(&questions_[i]);
     std::vector<int64_t> ends;
     const at::Tensor pcm = batch_questions(batch, 0.6, 6.0, -26.0, ends);
     const Generated generated = generate(*lm_, user_vectors(pcm));
     for (size_t b = 0; b < batch.size(); ++b) {
-      const auto turns = parse_turns(generated, static_cast<int64_t>(b), ids.text_pad, ids.text_bos, ids.text_eos,
-                                     ids.codebook_size, config_.batch.silence);
+      const auto turns = parse_turns(generated, static_cast<int64_t>(b), ids.text_pad, ids.text_bos,
+                                     ids.text_eos, ids.codebook_size, config_.batch.silence);
       const int64_t last_step = (ends[b] - 1) / kStepSamples;
       std::string reply;
       double onset_ms = -1.0;
@@ -205,20 +237,26 @@ Metrics DuplexTask::evaluate() {
         }
         reply = decode(turn.tokens);
         if (turn.first_code_step >= 0)
-          onset_ms = static_cast<double>((turn.first_code_step + 1) * kStepSamples - ends[b]) / 16.0;
+          onset_ms =
+              static_cast<double>((turn.first_code_step + 1) * kStepSamples - ends[b]) / 16.0;
         ended += turn.has_ended || turn.last_code_step + 1 == generated.text.size(1);
         break;
       }
-      const bool is_right = !reply.empty() && runtime::is_right(reply, read_answer_key(batch[b]->topic, batch[b]->key));
+      const bool is_right =
+          !reply.empty() &&
+          runtime::is_right(reply, read_answer_key(batch[b]->topic, batch[b]->key));
       answered += !reply.empty() && onset_ms >= 0.0;
       right += is_right;
       if (onset_ms >= 0.0) onsets.push_back(onset_ms);
-      std::fprintf(stderr, "\n  %s %s -> %s  [%.0f ms]", is_right ? "+" : "-", batch[b]->text.c_str(), reply.c_str(), onset_ms);
+      std::fprintf(stderr, "\n  %s %s -> %s  [%.0f ms]", is_right ? "+" : "-",
+                   batch[b]->text.c_str(), reply.c_str(), onset_ms);
     }
   }
   std::fprintf(stderr, "\n");
   std::sort(onsets.begin(), onsets.end());
-  const auto share = [&](int64_t count) { return static_cast<double>(count) / static_cast<double>(questions_.size()); };
+  const auto share = [&](int64_t count) {
+    return static_cast<double>(count) / static_cast<double>(questions_.size());
+  };
   return {{"answered", share(answered)},
           {"right", share(right)},
           {"ended", share(ended)},

@@ -1,7 +1,8 @@
 #pragma once
-// Trains the duplex language model (and, if asked, the speech encoder with it) on mixed dialogues: next text token and next
-// K codes at every 80 ms step. Loss as NeMo's DuplexS2SModel (text 3, audio 4), with text pads and silent codes
-// weighted down; CTC and speech detection on the encoder go on when it learns too. Figures: docs/experiments.md.
+// Trains the duplex language model (and, if asked, the speech encoder with it) on mixed dialogues:
+// next text token and next K codes at every 80 ms step. Loss as NeMo's DuplexS2SModel (text 3,
+// audio 4), with text pads and silent codes weighted down; CTC and speech detection on the encoder
+// go on when it learns too. Figures: docs/experiments.md.
 
 #include <memory>
 #include <string>
@@ -23,43 +24,49 @@ class DuplexTask : public TrainTask {
  public:
   struct Config {
     models::WhisperEncoder::Config encoder;
-    models::DuplexLmConfig lm;          ///< user_width is set by the task.
-    bool has_ctc_input = true;          ///< The LM also hears the encoder's CTC posterior.
-    double ctc_input_scale = 8.0;       ///< On the posterior: brings its share of the adapter's input to the features'.
+    models::DuplexLmConfig lm;  ///< user_width is set by the task.
+    bool has_ctc_input = true;  ///< The LM also hears the encoder's CTC posterior.
+    double ctc_input_scale =
+        8.0;  ///< On the posterior: brings its share of the adapter's input to the features'.
     TrainEncoder train_encoder = TrainEncoder::kTop;
-    double encoder_lr_ratio = 0.2;      ///< Learning rate of the encoder relative to the LM's.
+    double encoder_lr_ratio = 0.2;  ///< Learning rate of the encoder relative to the LM's.
     AdamW::Config optimizer;
     BatchConfig batch;
     int64_t batch_dialogues = 8;
-    /// With a frozen encoder: how many of a batch are new (0 = all); the others come from the last `pool_dialogues`, whose
-    /// encoder frames are kept. The encoder's forward pass costs about as much as the LM's step. A resumed run starts an
-    /// empty pool, so it is not bit-identical.
+    /// With a frozen encoder: how many of a batch are new (0 = all); the others come from the last
+    /// `pool_dialogues`, whose encoder frames are kept. The encoder's forward pass costs about as
+    /// much as the LM's step. A resumed run starts an empty pool, so it is not bit-identical.
     int64_t fresh_dialogues = 0;
     int64_t pool_dialogues = 200;
     double text_weight = 3.0, audio_weight = 4.0;  ///< Audio: the mean over codebooks.
-    /// Text positions count by 1 - p of the right token (focal loss, Lin et al. 2017, gamma 1): the few words that
-    /// depend on the question are else lost among those that follow by themselves.
+    /// Text positions count by 1 - p of the right token (focal loss, Lin et al. 2017, gamma 1): the
+    /// few words that depend on the question are else lost among those that follow by themselves.
     bool text_focus = true;
     double ctc_weight = 0.3, speaking_weight = 0.1;
     bool bf16 = true;
     uint64_t data_seed = 1;
-    size_t ahead = 16;                  ///< Dialogues mixed in advance.
+    size_t ahead = 16;  ///< Dialogues mixed in advance.
   };
 
-  /// `pieces` is the agent's tokenizer, `ctc_pieces` the encoder's. Parameters: "encoder." and "lm." in `store`.
-  DuplexTask(const Config& config, ParameterStore& store, std::shared_ptr<const DialogueMixer> mixer,
-             const std::string& pieces, const std::string& ctc_pieces, std::vector<Utterance> questions);
+  /// `pieces` is the agent's tokenizer, `ctc_pieces` the encoder's. Parameters: "encoder." and
+  /// "lm." in `store`.
+  DuplexTask(const Config& config, ParameterStore& store,
+             std::shared_ptr<const DialogueMixer> mixer, const std::string& pieces,
+             const std::string& ctc_pieces, std::vector<Utterance> questions);
 
   std::string name() const override { return "duplex"; }
-  /// loss; text (weighted), word (tokens that are no pad), code (of speech): nats; right: share of those tokens; ctc; norm.
+  /// loss; text (weighted), word (tokens that are no pad), code (of speech): nats; right: share of
+  /// those tokens; ctc; norm.
   Metrics step(const StepContext& context, std::mt19937_64& rng) override;
-  /// Asks the held-out questions, each in a conversation of its own; prints question and reply. answered, right, ended (shares)
-  /// and onset_ms (median, from the user's last sample to the step's end that brings the first sound).
+  /// Asks the held-out questions, each in a conversation of its own; prints question and reply.
+  /// answered, right, ended (shares) and onset_ms (median, from the user's last sample to the
+  /// step's end that brings the first sound).
   Metrics evaluate() override;
   void save(models::TensorMap& out) const override { optimizer_->save(out, "optimizer."); }
   void load(const models::TensorMap& in) override { optimizer_->load(in, "optimizer."); }
 
-  /// What the LM takes: features and, with has_ctc_input, the scaled CTC posterior. pcm [B, T * 1280] -> [B, T, U].
+  /// What the LM takes: features and, with has_ctc_input, the scaled CTC posterior. pcm [B, T *
+  /// 1280] -> [B, T, U].
   at::Tensor user_vectors(const at::Tensor& pcm) const;
   const models::DuplexLm& lm() const { return *lm_; }
   const models::WhisperEncoder& encoder() const { return *encoder_; }
@@ -77,7 +84,8 @@ class DuplexTask : public TrainTask {
     Dialogue dialogue;
     at::Tensor user;  ///< [1, T, U] bf16
   };
-  at::Tensor ctc_loss(const models::WhisperEncoder::Output& heard, const std::vector<Dialogue>& dialogues) const;
+  at::Tensor ctc_loss(const models::WhisperEncoder::Output& heard,
+                      const std::vector<Dialogue>& dialogues) const;
 
   Config config_;
   models::SentencePieceModel pieces_, ctc_pieces_;
@@ -85,7 +93,8 @@ class DuplexTask : public TrainTask {
   std::unique_ptr<models::DuplexLm> lm_;
   std::unique_ptr<AdamW> optimizer_;
   std::shared_ptr<const DialogueMixer> mixer_;
-  std::unique_ptr<DialogueStream> stream_;  // made at the first step: it starts where the run resumes
+  std::unique_ptr<DialogueStream>
+      stream_;  // made at the first step: it starts where the run resumes
   std::vector<Utterance> questions_;
   std::vector<Pooled> pool_;
   size_t oldest_ = 0;

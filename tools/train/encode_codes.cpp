@@ -8,7 +8,8 @@
 namespace duet::train {
 namespace {
 
-constexpr int64_t kMarginFrames = 8;  // more than the encoder looks to either side in code frames that matter
+constexpr int64_t kMarginFrames =
+    8;  // more than the encoder looks to either side in code frames that matter
 
 }  // namespace
 
@@ -17,7 +18,8 @@ models::TensorMap encode_codes(const codecs::CodecEncoder& encoder, int64_t samp
                                const std::function<void(int64_t, int64_t)>& progress) {
   const c10::NoGradGuard no_grad;
   models::TensorMap codes;
-  const at::Tensor silence = encoder.forward(at::zeros({1, samples_per_frame * (2 * kMarginFrames + 1)}));
+  const at::Tensor silence =
+      encoder.forward(at::zeros({1, samples_per_frame * (2 * kMarginFrames + 1)}));
   codes["silence"] = silence[0].select(1, kMarginFrames).to(at::kShort).contiguous();
   int64_t done = 0;
   for (const Utterance& utterance : utterances) {
@@ -25,10 +27,12 @@ models::TensorMap encode_codes(const codecs::CodecEncoder& encoder, int64_t samp
     const auto length = static_cast<int64_t>(samples.size());
     const int64_t frames = (length + samples_per_frame - 1) / samples_per_frame;
     at::Tensor padded = at::zeros({1, (frames + 2 * kMarginFrames) * samples_per_frame});
-    padded.narrow(1, kMarginFrames * samples_per_frame, length).copy_(at::tensor(at::ArrayRef<float>(samples)));
+    padded.narrow(1, kMarginFrames * samples_per_frame, length)
+        .copy_(at::tensor(at::ArrayRef<float>(samples)));
     const at::Tensor found = encoder.forward(padded)[0].narrow(1, kMarginFrames, frames);
     if (!codes.emplace(utterance.id, found.to(at::kShort).contiguous()).second)
-      throw core::LoadError({"utterance id", "each id once", utterance.id + " again", utterance.path, {}});
+      throw core::LoadError(
+          {"utterance id", "each id once", utterance.id + " again", utterance.path, {}});
     if (progress) progress(++done, static_cast<int64_t>(utterances.size()));
   }
   return codes;

@@ -24,7 +24,8 @@ models::WhisperEncoder::Config read_encoder(const core::ConfigReader& node) {
   return out;
 }
 
-std::vector<Utterance> read_sets(const core::ConfigReader& node, const char* what, const std::string& cache) {
+std::vector<Utterance> read_sets(const core::ConfigReader& node, const char* what,
+                                 const std::string& cache) {
   SpeechSetConfig set;
   set.manifests = node.get_string_list("manifests");
   set.role = node.get_string("role", "user");
@@ -36,11 +37,13 @@ std::vector<Utterance> read_sets(const core::ConfigReader& node, const char* wha
   if (limit > 0 && static_cast<int64_t>(out.size()) > limit) {  // evenly spread
     std::vector<Utterance> some;
     for (int64_t i = 0; i < limit; ++i)
-      some.push_back(std::move(out[static_cast<size_t>(i * static_cast<int64_t>(out.size()) / limit)]));
+      some.push_back(
+          std::move(out[static_cast<size_t>(i * static_cast<int64_t>(out.size()) / limit)]));
     out = std::move(some);
   }
   double seconds = 0.0;
-  for (const Utterance& utterance : out) seconds += static_cast<double>(utterance.samples.size()) / 16000.0;
+  for (const Utterance& utterance : out)
+    seconds += static_cast<double>(utterance.samples.size()) / 16000.0;
   std::fprintf(stderr, "%s: %zu utterances, %.2f h\n", what, out.size(), seconds / 3600.0);
   return out;
 }
@@ -48,14 +51,17 @@ std::vector<Utterance> read_sets(const core::ConfigReader& node, const char* wha
 }  // namespace
 
 int train_encoder(const RecipeOptions& options) {
-  const core::ConfigReader config = core::ConfigReader::load_file(options.config, options.overrides);
+  const core::ConfigReader config =
+      core::ConfigReader::load_file(options.config, options.overrides);
   const LoopConfig loop = read_loop(config, options);
   EncoderTask::Config task_config;
   task_config.encoder = read_encoder(config.sub_or_empty("encoder"));
   task_config.optimizer = read_optimizer(config);
   task_config.augment = read_augment(config);
-  task_config.batch_seconds = config.get_double("batch_seconds", task_config.batch_seconds, core::DoubleRange{1.0, 10000.0});
-  task_config.pretrained_lr_ratio = config.get_double("pretrained_lr_ratio", task_config.pretrained_lr_ratio);
+  task_config.batch_seconds = config.get_double("batch_seconds", task_config.batch_seconds,
+                                                core::DoubleRange{1.0, 10000.0});
+  task_config.pretrained_lr_ratio =
+      config.get_double("pretrained_lr_ratio", task_config.pretrained_lr_ratio);
   task_config.bf16 = config.get_bool("bf16", true);
   const std::string whisper = config.get_string("whisper", "");
   const core::ConfigReader data = config.sub("data");
@@ -73,18 +79,23 @@ int train_encoder(const RecipeOptions& options) {
 
   std::vector<std::string> texts;
   for (const Utterance& utterance : train) texts.push_back(normalise_transcript(utterance.text));
-  task_config.tokenizer = make_pieces(texts, loop.out_dir + "/ctc", static_cast<int>(task_config.encoder.ctc_pieces));
+  task_config.tokenizer =
+      make_pieces(texts, loop.out_dir + "/ctc", static_cast<int>(task_config.encoder.ctc_pieces));
 
   models::TensorMap initial;
   if (!whisper.empty())
-    initial = models::import_whisper_encoder(models::read_ctranslate2(whisper).tensors, "encoder.", task_config.encoder.layers);
+    initial = models::import_whisper_encoder(models::read_ctranslate2(whisper).tensors, "encoder.",
+                                             task_config.encoder.layers);
   ParameterStore store(loop.seed, initial, whisper);
   EncoderTask task(task_config, store, std::move(train), std::move(heldout));
   store.finish();
-  std::fprintf(stderr, "encoder: %.1f million values, %lld tensors from %s\n", static_cast<double>(store.num_values()) * 1e-6,
-               static_cast<long long>(store.num_initialised_from_source()), whisper.empty() ? "nothing" : whisper.c_str());
+  std::fprintf(stderr, "encoder: %.1f million values, %lld tensors from %s\n",
+               static_cast<double>(store.num_values()) * 1e-6,
+               static_cast<long long>(store.num_initialised_from_source()),
+               whisper.empty() ? "nothing" : whisper.c_str());
   const LoopEnd end = run_training(task, store, loop);
-  models::save_safetensors(loop.out_dir + "/encoder.safetensors", store.tensors(), {{"format", "duet-encoder-1"}});
+  models::save_safetensors(loop.out_dir + "/encoder.safetensors", store.tensors(),
+                           {{"format", "duet-encoder-1"}});
   return end == LoopEnd::kFinished ? 0 : 130;
 }
 

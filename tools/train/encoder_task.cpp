@@ -17,7 +17,7 @@ namespace {
 constexpr int64_t kBlock = models::WhisperEncoder::kBlockSamples;
 constexpr int64_t kRate = models::WhisperEncoder::kSampleRateHz;
 constexpr int64_t kBucketFrames[] = {32, 56, 80, 128, 256};  // 2.6 to 20 s
-constexpr int64_t kSlackFrames = 6;                          // silence before and after the words, at least
+constexpr int64_t kSlackFrames = 6;  // silence before and after the words, at least
 
 // Slow, natural speech is scarce and fast synthetic speech plentiful: draw by kind first.
 double weight_of(const Utterance& utterance) {
@@ -33,8 +33,10 @@ std::string normalise_transcript(const std::string& text) {
   for (const char raw : text) {
     const char c = static_cast<char>(std::tolower(static_cast<unsigned char>(raw)));
     const bool keep = (c >= 'a' && c <= 'z') || c == '\'';
-    if (keep) out += c;
-    else if (!out.empty() && out.back() != ' ') out += ' ';
+    if (keep)
+      out += c;
+    else if (!out.empty() && out.back() != ' ')
+      out += ' ';
   }
   if (!out.empty() && out.back() == ' ') out.pop_back();
   return out;
@@ -53,7 +55,8 @@ std::vector<int> ctc_greedy(const at::Tensor& logits) {
   return out;
 }
 
-std::pair<int64_t, int64_t> word_errors(const std::string& reference, const std::string& hypothesis) {
+std::pair<int64_t, int64_t> word_errors(const std::string& reference,
+                                        const std::string& hypothesis) {
   const auto words = [](const std::string& text) {
     std::istringstream in(text);
     std::vector<std::string> out;
@@ -83,19 +86,26 @@ EncoderTask::EncoderTask(const Config& config, ParameterStore& store, std::vecto
       heldout_(std::move(heldout)),
       encoder_(config.encoder, models::WeightScope(store, "encoder.")) {
   if (pieces_.size() != config.encoder.ctc_pieces)
-    throw core::ConfigError({.subject = "encoder.ctc_pieces", .expected = std::to_string(pieces_.size()) + " as in " + config.tokenizer,
-                             .found = std::to_string(config.encoder.ctc_pieces), .file = {}, .hint = {}});
+    throw core::ConfigError(
+        {.subject = "encoder.ctc_pieces",
+         .expected = std::to_string(pieces_.size()) + " as in " + config.tokenizer,
+         .found = std::to_string(config.encoder.ctc_pieces),
+         .file = {},
+         .hint = {}});
   for (const int64_t frames : kBucketFrames) buckets_.push_back({frames, {}, {}});
   std::vector<Utterance> usable;
   for (Utterance& utterance : train_) {
     const std::vector<int> ids = pieces_.encode(normalise_transcript(utterance.text));
-    const double frames = static_cast<double>(utterance.samples.size()) / static_cast<double>(kBlock);
-    if (ids.empty() || static_cast<double>(ids.size()) > 0.9 * frames) continue;  // CTC needs a frame a piece
+    const double frames =
+        static_cast<double>(utterance.samples.size()) / static_cast<double>(kBlock);
+    if (ids.empty() || static_cast<double>(ids.size()) > 0.9 * frames)
+      continue;  // CTC needs a frame a piece
     const double slowest = frames / std::min(1.0, config.augment.speed_low) + kSlackFrames;
     for (Bucket& bucket : buckets_) {
       if (slowest > static_cast<double>(bucket.frames)) continue;
       bucket.members.push_back(usable.size());
-      bucket.cumulative.push_back((bucket.cumulative.empty() ? 0.0 : bucket.cumulative.back()) + weight_of(utterance));
+      bucket.cumulative.push_back((bucket.cumulative.empty() ? 0.0 : bucket.cumulative.back()) +
+                                  weight_of(utterance));
       targets_.emplace_back(ids.begin(), ids.end());
       usable.push_back(std::move(utterance));
       break;
@@ -104,7 +114,11 @@ EncoderTask::EncoderTask(const Config& config, ParameterStore& store, std::vecto
   train_ = std::move(usable);
   std::erase_if(buckets_, [](const Bucket& bucket) { return bucket.members.empty(); });
   if (train_.empty())
-    throw core::ConfigError({.subject = "training set", .expected = "transcribed utterances", .found = "none", .file = {}, .hint = {}});
+    throw core::ConfigError({.subject = "training set",
+                             .expected = "transcribed utterances",
+                             .found = "none",
+                             .file = {},
+                             .hint = {}});
   AdamW::Config optimizer = config.optimizer;
   for (const char* imported : {"encoder.conv", "encoder.layers.", "encoder.norm."})
     optimizer.multipliers.emplace(imported, config.pretrained_lr_ratio);
@@ -114,22 +128,28 @@ EncoderTask::EncoderTask(const Config& config, ParameterStore& store, std::vecto
 size_t EncoderTask::pick(const Bucket& bucket, std::mt19937_64& rng) const {
   const double at = uniform(rng, 0.0, bucket.cumulative.back());
   const auto found = std::upper_bound(bucket.cumulative.begin(), bucket.cumulative.end(), at);
-  return bucket.members[std::min(static_cast<size_t>(found - bucket.cumulative.begin()), bucket.members.size() - 1)];
+  return bucket.members[std::min(static_cast<size_t>(found - bucket.cumulative.begin()),
+                                 bucket.members.size() - 1)];
 }
 
 EncoderTask::Item EncoderTask::draw(const Bucket& bucket, std::mt19937_64& rng) const {
   const size_t index = pick(bucket, rng);
-  const std::vector<float> other = chance(rng, 0.2) ? to_float(train_[pick(bucket, rng)].samples) : std::vector<float>{};
+  const std::vector<float> other =
+      chance(rng, 0.2) ? to_float(train_[pick(bucket, rng)].samples) : std::vector<float>{};
   Item item;
   std::vector<float> speech = to_float(train_[index].samples);
   if (chance(rng, config_.augment.speed_probability))
-    speech = change_speed(speech, uniform(rng, config_.augment.speed_low, config_.augment.speed_high));
-  // Silence is put around the words before the channel, so that noise and reverberation cover it too.
+    speech =
+        change_speed(speech, uniform(rng, config_.augment.speed_low, config_.augment.speed_high));
+  // Silence is put around the words before the channel, so that noise and reverberation cover it
+  // too.
   const int64_t samples = bucket.frames * kBlock, length = static_cast<int64_t>(speech.size());
-  item.speech_begin = uniform_index(rng, std::max<int64_t>(1, samples - length - kSlackFrames / 2 * kBlock));
+  item.speech_begin =
+      uniform_index(rng, std::max<int64_t>(1, samples - length - kSlackFrames / 2 * kBlock));
   item.speech_end = std::min(samples, item.speech_begin + length);
   item.samples.assign(static_cast<size_t>(samples), 0.0F);
-  std::copy(speech.begin(), speech.begin() + (item.speech_end - item.speech_begin), item.samples.begin() + item.speech_begin);
+  std::copy(speech.begin(), speech.begin() + (item.speech_end - item.speech_begin),
+            item.samples.begin() + item.speech_begin);
   augment_channel(item.samples, other, config_.augment, rng);
   item.target = targets_[index];
   return item;
@@ -145,7 +165,8 @@ Metrics EncoderTask::step(const StepContext& context, std::mt19937_64& rng) {
   }
   const Bucket& bucket = buckets_[chosen];
   const int64_t longest = bucket.frames;
-  const int64_t batch = std::max<int64_t>(1, static_cast<int64_t>(config_.batch_seconds * 12.5) / longest);
+  const int64_t batch =
+      std::max<int64_t>(1, static_cast<int64_t>(config_.batch_seconds * 12.5) / longest);
   at::Tensor pcm = at::zeros({batch, longest * kBlock});
   at::Tensor speaking = at::zeros({batch, longest});
   std::vector<int64_t> frames, lengths, targets;
@@ -155,7 +176,8 @@ Metrics EncoderTask::step(const StepContext& context, std::mt19937_64& rng) {
     frames.push_back(longest);
     lengths.push_back(static_cast<int64_t>(item.target.size()));
     targets.insert(targets.end(), item.target.begin(), item.target.end());
-    const int64_t first = item.speech_begin / kBlock, last = std::min(longest - 1, item.speech_end / kBlock);
+    const int64_t first = item.speech_begin / kBlock,
+                  last = std::min(longest - 1, item.speech_end / kBlock);
     speaking[b].narrow(0, first, last - first + 1).fill_(1.0);
   }
   at::Tensor mel = encoder_.log_mel(pcm);
@@ -170,9 +192,11 @@ Metrics EncoderTask::step(const StepContext& context, std::mt19937_64& rng) {
     out = encoder_.forward_mel(mel, uniform_index(rng, config_.encoder.positions));
   }
   const at::Tensor log_probs = at::log_softmax(out.ctc.to(at::kFloat), -1).transpose(0, 1);
-  const at::Tensor ctc = at::ctc_loss(log_probs, at::tensor(targets, at::kLong), frames, lengths, config_.encoder.ctc_pieces,
-                                      at::Reduction::Mean, /*zero_infinity=*/true);
-  const at::Tensor voice = at::binary_cross_entropy_with_logits(out.speaking.to(at::kFloat), speaking);
+  const at::Tensor ctc =
+      at::ctc_loss(log_probs, at::tensor(targets, at::kLong), frames, lengths,
+                   config_.encoder.ctc_pieces, at::Reduction::Mean, /*zero_infinity=*/true);
+  const at::Tensor voice =
+      at::binary_cross_entropy_with_logits(out.speaking.to(at::kFloat), speaking);
   const at::Tensor loss = ctc + config_.speaking_weight * voice;
   optimizer_->zero_grad();
   loss.backward();
@@ -189,7 +213,8 @@ Metrics EncoderTask::evaluate() {
     const std::vector<float> speech = to_float(utterance.samples);
     samples.insert(samples.end(), speech.begin(), speech.end());
     samples.insert(samples.end(), 10000, 0.0F);
-    const at::Tensor pcm = at::from_blob(samples.data(), {1, static_cast<int64_t>(samples.size())}).clone();
+    const at::Tensor pcm =
+        at::from_blob(samples.data(), {1, static_cast<int64_t>(samples.size())}).clone();
     std::string text;
     for (const int id : ctc_greedy(encoder_.forward(pcm).ctc[0])) text += pieces_.piece(id);
     std::string spaced;
@@ -205,7 +230,8 @@ Metrics EncoderTask::evaluate() {
     const auto [wrong, count] = word_errors(reference, normalise_transcript(spaced));
     errors += wrong;
     words += count;
-    if (shown++ < 4) std::fprintf(stderr, "\n  said: %s\n  heard:%s", reference.c_str(), spaced.c_str());
+    if (shown++ < 4)
+      std::fprintf(stderr, "\n  said: %s\n  heard:%s", reference.c_str(), spaced.c_str());
   }
   std::fprintf(stderr, "\n");
   return {{"wer", words ? static_cast<double>(errors) / static_cast<double>(words) : 0.0}};

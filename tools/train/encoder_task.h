@@ -1,6 +1,7 @@
 #pragma once
-// Trains the Whisper-style encoder on transcribed speech with CTC (Graves et al. 2006) over lower-case word pieces, plus
-// the "user is speaking" logit from the known place of the speech. Recipe and figures: docs/experiments.md.
+// Trains the Whisper-style encoder on transcribed speech with CTC (Graves et al. 2006) over
+// lower-case word pieces, plus the "user is speaking" logit from the known place of the speech.
+// Recipe and figures: docs/experiments.md.
 
 #include <memory>
 #include <string>
@@ -22,22 +23,25 @@ std::string normalise_transcript(const std::string& text);
 std::vector<int> ctc_greedy(const at::Tensor& logits);
 
 /// Word edit distance and number of reference words.
-std::pair<int64_t, int64_t> word_errors(const std::string& reference, const std::string& hypothesis);
+std::pair<int64_t, int64_t> word_errors(const std::string& reference,
+                                        const std::string& hypothesis);
 
 class EncoderTask : public TrainTask {
  public:
   struct Config {
     models::WhisperEncoder::Config encoder;
-    std::string tokenizer;             ///< SentencePiece model of lower-case pieces.
+    std::string tokenizer;  ///< SentencePiece model of lower-case pieces.
     AdamW::Config optimizer;
     AugmentConfig augment;
-    double batch_seconds = 70.0;       ///< Audio in a batch, silence around the words included.
-    double pretrained_lr_ratio = 0.17; ///< Learning rate of imported layers relative to the new ones.
+    double batch_seconds = 70.0;  ///< Audio in a batch, silence around the words included.
+    double pretrained_lr_ratio =
+        0.17;  ///< Learning rate of imported layers relative to the new ones.
     double speaking_weight = 0.2;
     bool bf16 = true;
   };
 
-  EncoderTask(const Config& config, ParameterStore& store, std::vector<Utterance> train, std::vector<Utterance> heldout);
+  EncoderTask(const Config& config, ParameterStore& store, std::vector<Utterance> train,
+              std::vector<Utterance> heldout);
   std::string name() const override { return "encoder"; }
   Metrics step(const StepContext& context, std::mt19937_64& rng) override;
   /// wer: word error rate on the held-out recordings, as they are.
@@ -52,11 +56,12 @@ class EncoderTask : public TrainTask {
     std::vector<int64_t> target;
     int64_t speech_begin = 0, speech_end = 0;
   };
-  /// Utterances of about one length: a batch has one of few shapes, for which the matrix kernels are built once.
+  /// Utterances of about one length: a batch has one of few shapes, for which the matrix kernels
+  /// are built once.
   struct Bucket {
-    int64_t frames = 0;                ///< Of every row of the batch.
-    std::vector<size_t> members;       ///< Into train_.
-    std::vector<double> cumulative;    ///< Sampling weights, running sum.
+    int64_t frames = 0;              ///< Of every row of the batch.
+    std::vector<size_t> members;     ///< Into train_.
+    std::vector<double> cumulative;  ///< Sampling weights, running sum.
   };
   size_t pick(const Bucket& bucket, std::mt19937_64& rng) const;
   Item draw(const Bucket& bucket, std::mt19937_64& rng) const;

@@ -27,14 +27,18 @@ runtime::AnswerKey read_answer_key(const std::string& topic, const std::string& 
     }
     if (parsed.contains("slots")) {
       out.order.emplace();
-      for (const auto& [slot, value] : parsed["slots"].items()) out.order->emplace_back(slot, value.get<std::string>());
+      for (const auto& [slot, value] : parsed["slots"].items())
+        out.order->emplace_back(slot, value.get<std::string>());
       std::sort(out.order->begin(), out.order->end());
       return out;
     }
   } catch (const nlohmann::json::exception&) {  // the right keys with the wrong types: below
   }
-  throw core::LoadError({.subject = "answer key", .expected = "a list of phrases, {\"any\": ...} or {\"slots\": ...}",
-                         .found = key.substr(0, 80), .file = {}, .hint = {}});
+  throw core::LoadError({.subject = "answer key",
+                         .expected = "a list of phrases, {\"any\": ...} or {\"slots\": ...}",
+                         .found = key.substr(0, 80),
+                         .file = {},
+                         .hint = {}});
 }
 
 }  // namespace duet::train

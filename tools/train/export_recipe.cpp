@@ -16,18 +16,22 @@
 namespace duet::train {
 namespace {
 
-// Takes what lies below `part` in a file of any trainer ("model.encoder.x" in a checkpoint is "encoder.x") as `prefix` + x.
-void take_part(const models::TensorMap& from, const std::string& part, const std::string& prefix, models::TensorMap& to) {
+// Takes what lies below `part` in a file of any trainer ("model.encoder.x" in a checkpoint is
+// "encoder.x") as `prefix` + x.
+void take_part(const models::TensorMap& from, const std::string& part, const std::string& prefix,
+               models::TensorMap& to) {
   for (const auto& [name, tensor] : from) {
     const std::string plain = name.starts_with("model.") ? name.substr(6) : name;
-    if (plain.starts_with(part)) to[prefix + plain.substr(part.size())] = tensor.to(at::kFloat).contiguous();
+    if (plain.starts_with(part))
+      to[prefix + plain.substr(part.size())] = tensor.to(at::kFloat).contiguous();
   }
 }
 
 }  // namespace
 
 int train_export(const RecipeOptions& options) {
-  const core::ConfigReader config = core::ConfigReader::load_file(options.config, options.overrides);
+  const core::ConfigReader config =
+      core::ConfigReader::load_file(options.config, options.overrides);
   std::string out = config.get_string("out");
   if (!options.out_dir.empty()) out = options.out_dir;
   const std::string duplex = config.get_string("duplex"), codec = config.get_string("codec");
@@ -43,7 +47,8 @@ int train_export(const RecipeOptions& options) {
   config.finish();
 
   models::TensorMap tensors;
-  const models::TensorMap trained = models::load_safetensors(duplex), codec_tensors = models::load_safetensors(codec);
+  const models::TensorMap trained = models::load_safetensors(duplex),
+                          codec_tensors = models::load_safetensors(codec);
   take_part(trained, "encoder.", "encoder.", tensors);
   take_part(trained, "lm.", "lm.", tensors);
   take_part(codec_tensors, "encoder.", "codec.encoder.", tensors);
@@ -56,7 +61,11 @@ int train_export(const RecipeOptions& options) {
   const auto rows = [&](const char* name, int64_t axis) {
     const auto found = tensors.find(name);
     if (found == tensors.end())
-      throw core::LoadError({.subject = name, .expected = "the tensor of a trained duplex model", .found = "nothing", .file = duplex, .hint = {}});
+      throw core::LoadError({.subject = name,
+                             .expected = "the tensor of a trained duplex model",
+                             .found = "nothing",
+                             .file = duplex,
+                             .hint = {}});
     return found->second.size(axis);
   };
   model.whisper.ctc_pieces = rows("encoder.ctc_head.weight", 0) - 1;
@@ -68,15 +77,18 @@ int train_export(const RecipeOptions& options) {
     models::TensorMap encoder;
     take_part(codec_tensors, "encoder.", "encoder.", encoder);
     models::TensorMapReader reader(encoder, codec);
-    const codecs::ConvNextEncoder codec_encoder(model.convnext, models::WeightScope(reader, "encoder."));
+    const codecs::ConvNextEncoder codec_encoder(model.convnext,
+                                                models::WeightScope(reader, "encoder."));
     reader.finish();
     model.silence_codes = silence_codes(codec_encoder, model.convnext.sample_rate_hz);
   }
-  engine::write_bundled_model(model, tensors, out,
-                              "{\"duet\": \"" + core::version_text() + "\", \"note\": \"" + note + "\"}");
+  engine::write_bundled_model(
+      model, tensors, out,
+      "{\"duet\": \"" + core::version_text() + "\", \"note\": \"" + note + "\"}");
   std::uintmax_t bytes = 0;
   for (const auto& entry : std::filesystem::directory_iterator(out)) bytes += entry.file_size();
-  std::fprintf(stderr, "%s: %zu tensors, %.1f MB in all\n", out.c_str(), tensors.size(), static_cast<double>(bytes) * 1e-6);
+  std::fprintf(stderr, "%s: %zu tensors, %.1f MB in all\n", out.c_str(), tensors.size(),
+               static_cast<double>(bytes) * 1e-6);
   return 0;
 }
 

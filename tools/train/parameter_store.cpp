@@ -12,7 +12,8 @@
 namespace duet::train {
 namespace {
 
-at::Tensor initial_value(at::IntArrayRef shape, models::Init init, uint64_t seed, const std::string& name) {
+at::Tensor initial_value(at::IntArrayRef shape, models::Init init, uint64_t seed,
+                         const std::string& name) {
   using Kind = models::Init::Kind;
   if (init.kind == Kind::kZeros) return at::zeros(shape);
   if (init.kind == Kind::kOnes) return at::ones(shape);
@@ -39,7 +40,8 @@ std::string sizes_text(at::IntArrayRef sizes) {
 ParameterStore::ParameterStore(uint64_t seed, models::TensorMap initial, std::string source)
     : seed_(seed), initial_(std::move(initial)), source_(std::move(source)) {}
 
-at::Tensor ParameterStore::parameter(const std::string& name, at::IntArrayRef shape, models::Init init) {
+at::Tensor ParameterStore::parameter(const std::string& name, at::IntArrayRef shape,
+                                     models::Init init) {
   for (const auto& [known, tensor] : parameters_)
     if (known == name) return tensor;  // a tied tensor is one parameter
   at::Tensor value;
@@ -49,7 +51,8 @@ at::Tensor ParameterStore::parameter(const std::string& name, at::IntArrayRef sh
     ++from_source_;
   } else {
     if (found != initial_.end())
-      problems_.push_back(name + ": expected " + sizes_text(shape) + ", found " + sizes_text(found->second.sizes()));
+      problems_.push_back(name + ": expected " + sizes_text(shape) + ", found " +
+                          sizes_text(found->second.sizes()));
     value = initial_value(shape, init, seed_, name);
   }
   value = value.contiguous();
@@ -58,16 +61,20 @@ at::Tensor ParameterStore::parameter(const std::string& name, at::IntArrayRef sh
   return value;
 }
 
-at::Tensor ParameterStore::buffer(const std::string& name, at::IntArrayRef shape, const std::function<at::Tensor()>& make) {
+at::Tensor ParameterStore::buffer(const std::string& name, at::IntArrayRef shape,
+                                  const std::function<at::Tensor()>& make) {
   const auto found = initial_.find(name);
-  at::Tensor value = found != initial_.end() && found->second.sizes() == shape ? found->second.clone()
-                     : make                                                     ? make()
-                                                                                : at::zeros(shape);
+  at::Tensor value = found != initial_.end() && found->second.sizes() == shape
+                         ? found->second.clone()
+                     : make ? make()
+                            : at::zeros(shape);
   buffers_.emplace_back(name, value);
   return value;
 }
 
-bool ParameterStore::contains(const std::string& name) const { return initial_.empty() || initial_.count(name) != 0; }
+bool ParameterStore::contains(const std::string& name) const {
+  return initial_.empty() || initial_.count(name) != 0;
+}
 
 void ParameterStore::finish() {
   if (problems_.empty()) return;
@@ -99,9 +106,12 @@ void ParameterStore::assign(const models::TensorMap& tensors, const std::string&
   for (auto& [name, tensor] : parameters_) {
     const auto found = tensors.find(name);
     if (found == tensors.end() || found->second.sizes() != tensor.sizes())
-      throw core::LoadError({.subject = name, .expected = sizes_text(tensor.sizes()),
-                             .found = found == tensors.end() ? "nothing" : sizes_text(found->second.sizes()),
-                             .file = source, .hint = "this checkpoint belongs to another configuration"});
+      throw core::LoadError(
+          {.subject = name,
+           .expected = sizes_text(tensor.sizes()),
+           .found = found == tensors.end() ? "nothing" : sizes_text(found->second.sizes()),
+           .file = source,
+           .hint = "this checkpoint belongs to another configuration"});
     tensor.copy_(found->second);
   }
 }

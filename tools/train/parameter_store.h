@@ -1,6 +1,7 @@
 #pragma once
-// The trainer's weight reader: hands every module its parameters as autograd leaves and keeps the list, so that no layer is
-// defined twice. Values come from `initial` where it has the name (fine-tuning, imported weights), else from the Init.
+// The trainer's weight reader: hands every module its parameters as autograd leaves and keeps the
+// list, so that no layer is defined twice. Values come from `initial` where it has the name
+// (fine-tuning, imported weights), else from the Init.
 
 #include <ATen/core/Tensor.h>
 
@@ -17,7 +18,8 @@ class ParameterStore : public models::WeightReader {
   explicit ParameterStore(uint64_t seed, models::TensorMap initial = {}, std::string source = "");
 
   at::Tensor parameter(const std::string& name, at::IntArrayRef shape, models::Init init) override;
-  at::Tensor buffer(const std::string& name, at::IntArrayRef shape, const std::function<at::Tensor()>& make) override;
+  at::Tensor buffer(const std::string& name, at::IntArrayRef shape,
+                    const std::function<at::Tensor()>& make) override;
   bool contains(const std::string& name) const override;
   /// Throws core::LoadError when `initial` had tensors of the wrong shape.
   void finish() override;
@@ -31,7 +33,8 @@ class ParameterStore : public models::WeightReader {
   void freeze(const std::string& prefix);
   /// Detached copies (parameters and buffers), for checkpoints and export.
   models::TensorMap tensors() const;
-  /// Overwrites the values in place; every parameter must be there with its shape. Throws core::LoadError.
+  /// Overwrites the values in place; every parameter must be there with its shape. Throws
+  /// core::LoadError.
   void assign(const models::TensorMap& tensors, const std::string& source);
 
  private:

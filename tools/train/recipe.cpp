@@ -18,7 +18,11 @@ double parse_minutes(const std::string& text) {
     if (unit == "h") return value * 60.0;
     if (unit == "s") return value / 60.0;
   }
-  throw core::ConfigError({.subject = "budget", .expected = "a time such as 90s, 150m or 2h", .found = "\"" + text + "\"", .file = {}, .hint = {}});
+  throw core::ConfigError({.subject = "budget",
+                           .expected = "a time such as 90s, 150m or 2h",
+                           .found = "\"" + text + "\"",
+                           .file = {},
+                           .hint = {}});
 }
 
 LoopConfig read_loop(const core::ConfigReader& config, const RecipeOptions& options) {
@@ -30,9 +34,11 @@ LoopConfig read_loop(const core::ConfigReader& config, const RecipeOptions& opti
   const std::string budget = node.get_string("budget", "");
   loop.budget_minutes = parse_minutes(options.budget.empty() ? budget : options.budget);
   loop.warmup_steps = node.get_int("warmup_steps", loop.warmup_steps, core::IntRange{0, 100000000});
-  loop.final_lr_ratio = node.get_double("final_lr_ratio", loop.final_lr_ratio, core::DoubleRange{0.0, 1.0});
+  loop.final_lr_ratio =
+      node.get_double("final_lr_ratio", loop.final_lr_ratio, core::DoubleRange{0.0, 1.0});
   loop.save_every_minutes = parse_minutes(node.get_string("save_every", "5m"));
-  loop.evaluate_every = node.get_int("evaluate_every", loop.evaluate_every, core::IntRange{0, 100000000});
+  loop.evaluate_every =
+      node.get_int("evaluate_every", loop.evaluate_every, core::IntRange{0, 100000000});
   loop.log_every = node.get_int("log_every", loop.log_every, core::IntRange{1, 1000000});
   loop.seed = static_cast<uint64_t>(node.get_int("seed", 1, core::IntRange{0, 1LL << 62}));
   loop.resume = !options.restart;
@@ -42,7 +48,8 @@ LoopConfig read_loop(const core::ConfigReader& config, const RecipeOptions& opti
 AdamW::Config read_optimizer(const core::ConfigReader& config) {
   AdamW::Config out;
   const core::ConfigReader node = config.sub_or_empty("optimizer");
-  out.learning_rate = node.get_double("learning_rate", out.learning_rate, core::DoubleRange{0.0, 1.0});
+  out.learning_rate =
+      node.get_double("learning_rate", out.learning_rate, core::DoubleRange{0.0, 1.0});
   out.beta1 = node.get_double("beta1", out.beta1, core::DoubleRange{0.0, 1.0});
   out.beta2 = node.get_double("beta2", out.beta2, core::DoubleRange{0.0, 1.0});
   out.weight_decay = node.get_double("weight_decay", out.weight_decay, core::DoubleRange{0.0, 1.0});
@@ -74,7 +81,8 @@ AugmentConfig read_augment(const core::ConfigReader& config) {
   return out;
 }
 
-std::string make_pieces(const std::vector<std::string>& texts, const std::string& prefix, int size, const std::string& flags) {
+std::string make_pieces(const std::vector<std::string>& texts, const std::string& prefix, int size,
+                        const std::string& flags) {
   const std::string model = prefix + ".model";
   if (std::filesystem::exists(model)) return model;
   std::filesystem::create_directories(std::filesystem::path(prefix).parent_path());
@@ -82,11 +90,15 @@ std::string make_pieces(const std::vector<std::string>& texts, const std::string
     std::ofstream corpus(prefix + ".txt");
     for (const std::string& text : texts) corpus << text << '\n';
   }
-  const std::string command = "spm_train --input='" + prefix + ".txt' --model_prefix='" + prefix + "' --vocab_size=" +
-                              std::to_string(size) + " --model_type=unigram --character_coverage=1.0 --minloglevel=2 " + flags +
-                              " > '" + prefix + ".log' 2>&1";
+  const std::string command = "spm_train --input='" + prefix + ".txt' --model_prefix='" + prefix +
+                              "' --vocab_size=" + std::to_string(size) +
+                              " --model_type=unigram --character_coverage=1.0 --minloglevel=2 " +
+                              flags + " > '" + prefix + ".log' 2>&1";
   if (std::system(command.c_str()) != 0 || !std::filesystem::exists(model))
-    throw core::LoadError({.subject = "spm_train", .expected = model, .found = "a failure", .file = prefix + ".log",
+    throw core::LoadError({.subject = "spm_train",
+                           .expected = model,
+                           .found = "a failure",
+                           .file = prefix + ".log",
                            .hint = "is the package sentencepiece installed?"});
   return model;
 }

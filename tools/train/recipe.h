@@ -1,5 +1,6 @@
 #pragma once
-// What all `duet train` stages share: reading their YAML, the flags, and the pieces of a configuration.
+// What all `duet train` stages share: reading their YAML, the flags, and the pieces of a
+// configuration.
 
 #include <string>
 #include <vector>
@@ -22,22 +23,26 @@ struct RecipeOptions {
 /// "150m" -> 150; "2h" -> 120; "90s" -> 1.5; "" -> 0. Throws core::ConfigError.
 double parse_minutes(const std::string& text);
 
-/// Reads `out` and `loop` (max_steps, budget, warmup_steps, final_lr_ratio, save_every, evaluate_every, log_every, seed).
+/// Reads `out` and `loop` (max_steps, budget, warmup_steps, final_lr_ratio, save_every,
+/// evaluate_every, log_every, seed).
 LoopConfig read_loop(const core::ConfigReader& config, const RecipeOptions& options);
 /// Reads `optimizer` (learning_rate, beta1, beta2, weight_decay, clip_norm).
 AdamW::Config read_optimizer(const core::ConfigReader& config);
 /// Reads `augment`; absent keys keep their defaults.
 AugmentConfig read_augment(const core::ConfigReader& config);
 
-/// Makes a unigram SentencePiece model (`prefix`.model) of `size` pieces from texts with the spm_train program (Debian package
-/// sentencepiece), unless it is there already. `flags` are added to the command line. Throws core::LoadError.
-std::string make_pieces(const std::vector<std::string>& texts, const std::string& prefix, int size, const std::string& flags = "");
+/// Makes a unigram SentencePiece model (`prefix`.model) of `size` pieces from texts with the
+/// spm_train program (Debian package sentencepiece), unless it is there already. `flags` are added
+/// to the command line. Throws core::LoadError.
+std::string make_pieces(const std::vector<std::string>& texts, const std::string& prefix, int size,
+                        const std::string& flags = "");
 
 // The stages. Each returns 0, or 130 after Ctrl-C (saved).
 int train_encoder(const RecipeOptions& options);
 int train_duplex(const RecipeOptions& options);
 int train_codec(const RecipeOptions& options);
-/// Not a training: encodes `data.encode` with the codec `initial`; `out` is the file of codes (see encode_codes.h).
+/// Not a training: encodes `data.encode` with the codec `initial`; `out` is the file of codes (see
+/// encode_codes.h).
 int encode_code_set(const RecipeOptions& options);
 /// Packs trained parts into a model directory (int8): docs/model-format.md.
 int train_export(const RecipeOptions& options);

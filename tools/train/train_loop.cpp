@@ -20,9 +20,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
-// The generator's state as text in a byte tensor: mt19937_64 is only specified through its stream operators.
+// The generator's state as text in a byte tensor: mt19937_64 is only specified through its stream
+// operators.
 at::Tensor pack(const std::mt19937_64& rng) {
   std::ostringstream out;
   out << rng;
@@ -54,8 +57,8 @@ void save_checkpoint(const std::string& path, const TrainTask& task, const Param
   models::save_safetensors(path, out, {{"format", "duet-train-1"}, {"task", task.name()}});
 }
 
-bool load_checkpoint(const std::string& path, TrainTask& task, ParameterStore& store, std::mt19937_64& rng,
-                     Progress& progress) {
+bool load_checkpoint(const std::string& path, TrainTask& task, ParameterStore& store,
+                     std::mt19937_64& rng, Progress& progress) {
   if (!std::filesystem::exists(path)) return false;
   const models::TensorMap in = models::load_safetensors(path);
   models::TensorMap model;
@@ -65,7 +68,10 @@ bool load_checkpoint(const std::string& path, TrainTask& task, ParameterStore& s
   task.load(in);
   for (const char* needed : {"loop.rng", "loop.step", "loop.elapsed_seconds"})
     if (!in.count(needed))
-      throw core::LoadError({.subject = needed, .expected = "a training checkpoint", .found = "no such entry", .file = path,
+      throw core::LoadError({.subject = needed,
+                             .expected = "a training checkpoint",
+                             .found = "no such entry",
+                             .file = path,
                              .hint = "delete the file to start anew"});
   unpack(in.at("loop.rng"), rng);
   progress.step = in.at("loop.step").item<int64_t>();
@@ -86,7 +92,10 @@ std::string show(const Metrics& metrics) {
 }  // namespace
 
 double schedule(int64_t step, double progress, int64_t warmup_steps, double final_lr_ratio) {
-  const double warm = warmup_steps > 0 ? std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(warmup_steps)) : 1.0;
+  const double warm =
+      warmup_steps > 0
+          ? std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(warmup_steps))
+          : 1.0;
   const double cosine = 0.5 * (1.0 + std::cos(M_PI * std::min(1.0, progress)));
   return warm * (final_lr_ratio + (1.0 - final_lr_ratio) * cosine);
 }
@@ -97,7 +106,8 @@ LoopEnd run_training(TrainTask& task, ParameterStore& store, const LoopConfig& c
   std::mt19937_64 rng(config.seed);
   Progress progress;
   if (config.resume && load_checkpoint(checkpoint, task, store, rng, progress))
-    std::fprintf(stderr, "resuming %s at step %lld\n", checkpoint.c_str(), static_cast<long long>(progress.step));
+    std::fprintf(stderr, "resuming %s at step %lld\n", checkpoint.c_str(),
+                 static_cast<long long>(progress.step));
   std::ofstream log(config.out_dir + "/metrics.jsonl", std::ios::app);
   const double budget_seconds = config.budget_minutes * 60.0, before = progress.elapsed_seconds;
   const Clock::time_point start = Clock::now();
@@ -107,15 +117,18 @@ LoopEnd run_training(TrainTask& task, ParameterStore& store, const LoopConfig& c
   int64_t summed = 0;
 
   const auto planned = [&] {
-    const double by_steps = static_cast<double>(progress.step) / static_cast<double>(std::max<int64_t>(1, config.max_steps));
+    const double by_steps = static_cast<double>(progress.step) /
+                            static_cast<double>(std::max<int64_t>(1, config.max_steps));
     const double by_clock = budget_seconds > 0 ? progress.elapsed_seconds / budget_seconds : 0.0;
     return std::max(by_steps, by_clock);
   };
   const core::InterruptScope interrupt_scope;
   constexpr int64_t kBarUnits = 10000;  // the plan may follow the clock: the bar counts parts of it
-  core::ProgressBar bar(task.name(), {.total = kBarUnits, .start = static_cast<int64_t>(planned() * kBarUnits)});
+  core::ProgressBar bar(task.name(),
+                        {.total = kBarUnits, .start = static_cast<int64_t>(planned() * kBarUnits)});
   const auto record = [&](const char* kind, const Metrics& metrics) {
-    nlohmann::json line = {{"kind", kind}, {"step", progress.step}, {"elapsed_s", progress.elapsed_seconds}};
+    nlohmann::json line = {
+        {"kind", kind}, {"step", progress.step}, {"elapsed_s", progress.elapsed_seconds}};
     for (const auto& [key, value] : metrics) line[key] = value;
     log << line.dump() << std::endl;
   };
@@ -124,7 +137,8 @@ LoopEnd run_training(TrainTask& task, ParameterStore& store, const LoopConfig& c
     last_evaluation = progress.step;
     if (metrics.empty()) return;
     record("eval", metrics);
-    bar.message(task.name() + "  step " + std::to_string(progress.step) + "  eval: " + show(metrics));
+    bar.message(task.name() + "  step " + std::to_string(progress.step) +
+                "  eval: " + show(metrics));
   };
 
   LoopEnd end = LoopEnd::kFinished;
@@ -134,8 +148,9 @@ LoopEnd run_training(TrainTask& task, ParameterStore& store, const LoopConfig& c
       break;
     }
     const double done = planned();
-    const StepContext context{progress.step, done,
-                              schedule(progress.step, done, config.warmup_steps, config.final_lr_ratio)};
+    const StepContext context{
+        progress.step, done,
+        schedule(progress.step, done, config.warmup_steps, config.final_lr_ratio)};
     const Metrics metrics = task.step(context, rng);
     ++progress.step;
     progress.elapsed_seconds = before + seconds_since(start);

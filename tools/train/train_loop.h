@@ -1,6 +1,6 @@
 #pragma once
-// The loop around every training: schedule, budget, progress line with ETA, metrics as JSONL, checkpoints that resume, Ctrl-C
-// that saves. What one step does is the task's affair.
+// The loop around every training: schedule, budget, progress line with ETA, metrics as JSONL,
+// checkpoints that resume, Ctrl-C that saves. What one step does is the task's affair.
 
 #include <cstdint>
 #include <functional>
@@ -21,7 +21,8 @@ struct StepContext {
   double lr_factor = 1.0;  ///< Warm-up, then cosine to `final_lr_ratio`.
 };
 
-/// One kind of training. `rng` is the only source of randomness, so that a resumed run equals an uninterrupted one.
+/// One kind of training. `rng` is the only source of randomness, so that a resumed run equals an
+/// uninterrupted one.
 class TrainTask {
  public:
   virtual ~TrainTask() = default;
@@ -36,16 +37,17 @@ class TrainTask {
 };
 
 struct LoopConfig {
-  std::string out_dir;              ///< Checkpoint, metrics.jsonl; made when missing.
+  std::string out_dir;  ///< Checkpoint, metrics.jsonl; made when missing.
   int64_t max_steps = 1000;
-  double budget_minutes = 0.0;      ///< > 0: the schedule follows the clock, whichever of the two ends first.
+  double budget_minutes =
+      0.0;  ///< > 0: the schedule follows the clock, whichever of the two ends first.
   int64_t warmup_steps = 100;
   double final_lr_ratio = 0.02;
   double save_every_minutes = 5.0;
-  int64_t evaluate_every = 0;       ///< Steps; 0: only at the end.
+  int64_t evaluate_every = 0;  ///< Steps; 0: only at the end.
   int64_t log_every = 10;
   uint64_t seed = 1;
-  bool resume = true;               ///< Go on from out_dir/checkpoint.safetensors when it is there.
+  bool resume = true;  ///< Go on from out_dir/checkpoint.safetensors when it is there.
 };
 
 enum class LoopEnd { kFinished, kInterrupted };

@@ -31,7 +31,9 @@ codecs::ConvNextCodecConfig tiny_config() {
   return config;
 }
 
-at::Tensor some_codes(int64_t batch, int64_t frames) { return at::randint(0, 60, {batch, 2, frames}, at::kLong); }
+at::Tensor some_codes(int64_t batch, int64_t frames) {
+  return at::randint(0, 60, {batch, 2, frames}, at::kLong);
+}
 
 }  // namespace
 
@@ -42,13 +44,15 @@ TEST_CASE("ConvNeXt decoder obeys the streaming laws", "[property]") {
   const at::Tensor codes = some_codes(3, 13);
   REQUIRE(decoder.forward(codes).sizes() == at::IntArrayRef({3, 13 * 40}));
   REQUIRE(decoder.forward(codes).abs().max().item<float>() > 1e-3F);
-  const test::StreamSubject subject = test::make_subject(static_cast<const codecs::CodecDecoder&>(decoder));
+  const test::StreamSubject subject =
+      test::make_subject(static_cast<const codecs::CodecDecoder&>(decoder));
   test::check_all_laws(subject, codes, {1, 2, 5});
   at::Tensor unused = codes;
   test::check_causality(subject, unused, 6, 6 * 40);
 }
 
-TEST_CASE("a code frame is heard until the overlap and the convolutions have passed", "[property]") {
+TEST_CASE("a code frame is heard until the overlap and the convolutions have passed",
+          "[property]") {
   at::manual_seed(2);
   codecs::ConvNextCodecConfig config = tiny_config();
   config.decoder_frame_blocks = 0;
@@ -59,10 +63,12 @@ TEST_CASE("a code frame is heard until the overlap and the convolutions have pas
   const at::Tensor codes = some_codes(1, 8);
   at::Tensor changed = codes.clone();
   changed.select(2, 3).copy_((codes.select(2, 3) + 17) % 60);
-  const at::Tensor difference = (decoder.forward(codes) - decoder.forward(changed)).abs().squeeze(0);
+  const at::Tensor difference =
+      (decoder.forward(codes) - decoder.forward(changed)).abs().squeeze(0);
   CHECK(difference.narrow(0, 0, 3 * 40).max().item<float>() == 0.0F);
   CHECK(difference.narrow(0, 3 * 40, 40 + 29).max().item<float>() > 0.0F);
-  // Without blocks only the synthesis window reaches on; its last sample is the smallest but not zero.
+  // Without blocks only the synthesis window reaches on; its last sample is the smallest but not
+  // zero.
   CHECK(difference.narrow(0, 4 * 40 + 30, 4 * 40 - 30).max().item<float>() == 0.0F);
 }
 
@@ -83,7 +89,8 @@ TEST_CASE("gradients reach every parameter of the ConvNeXt codec", "[unit]") {
   at::manual_seed(4);
   struct LeafReader : test::GoldenWeightReader {
     std::vector<at::Tensor> leaves;
-    at::Tensor parameter(const std::string& name, at::IntArrayRef shape, models::Init init) override {
+    at::Tensor parameter(const std::string& name, at::IntArrayRef shape,
+                         models::Init init) override {
       leaves.push_back(GoldenWeightReader::parameter(name, shape, init).set_requires_grad(true));
       return leaves.back();
     }
@@ -103,7 +110,8 @@ TEST_CASE("gradients reach every parameter of the ConvNeXt codec", "[unit]") {
 TEST_CASE("ConvNeXt codec configs that cannot work are refused", "[unit]") {
   codecs::ConvNextCodecConfig config = tiny_config();
   config.hops_per_frame = 6;
-  CHECK_THROWS_WITH(config.validate(), Catch::Contains("codec.hops_per_frame: expected a power of two, found 6"));
+  CHECK_THROWS_WITH(config.validate(),
+                    Catch::Contains("codec.hops_per_frame: expected a power of two, found 6"));
   config = tiny_config();
   config.window_samples = 30;
   CHECK_THROWS_AS(config.validate(), core::ConfigError);
@@ -114,7 +122,8 @@ TEST_CASE("ConvNeXt codec configs that cannot work are refused", "[unit]") {
 
 TEST_CASE("ConvNeXt codec config is read from its map", "[unit]") {
   const core::ConfigReader reader = core::ConfigReader::parse(
-      "{sample_rate_hz: 8000, hop_samples: 10, window_samples: 40, hops_per_frame: 4, num_groups: 2, levels: [5, 4, 3],\n"
+      "{sample_rate_hz: 8000, hop_samples: 10, window_samples: 40, hops_per_frame: 4, num_groups: "
+      "2, levels: [5, 4, 3],\n"
       " decoder_width: 12}\n",
       "config.yaml");
   const auto config = codecs::ConvNextCodecConfig::parse(reader);
@@ -123,6 +132,7 @@ TEST_CASE("ConvNeXt codec config is read from its map", "[unit]") {
   CHECK(config.levels == std::vector<int64_t>{5, 4, 3});
   CHECK(config.decoder_width == 12);
   CHECK(config.encoder_width == codecs::ConvNextCodecConfig{}.encoder_width);
-  CHECK_THROWS_AS(codecs::ConvNextCodecConfig::parse(core::ConfigReader::parse("{hops_per_frame: 3}", "c.yaml")),
+  CHECK_THROWS_AS(codecs::ConvNextCodecConfig::parse(
+                      core::ConfigReader::parse("{hops_per_frame: 3}", "c.yaml")),
                   core::ConfigError);
 }

@@ -28,7 +28,8 @@ TEST_CASE("FSQ decodes to the reference's latents", "[golden]") {
   CHECK(at::equal(fsq.decode(one_code(2016)), row({-1, -1, 0, 0})));
   CHECK(at::equal(fsq.decode(one_code(4031)), row({1, 0.75F, 0.75F, 1})));
   const at::Tensor all = at::arange(4032, at::kLong).view({1, 1, -1});
-  CHECK(at::equal(fsq.decode(all + 4032), fsq.decode(all)));  // control ids decode modulo the codebook's size
+  CHECK(at::equal(fsq.decode(all + 4032),
+                  fsq.decode(all)));  // control ids decode modulo the codebook's size
   CHECK(at::equal(fsq.encode(at::zeros({1, 4, 1})), one_code(2056)));
 }
 
@@ -37,7 +38,8 @@ TEST_CASE("FSQ index arithmetic round-trips for every id", "[unit]") {
   const at::Tensor all = at::arange(4032, at::kLong).view({1, 1, -1});
   const at::Tensor half = at::tensor({4.0F, 4.0F, 4.0F, 3.0F}).view({1, 4, 1});
   const at::Tensor base = at::tensor({1.0F, 9.0F, 72.0F, 576.0F}).view({1, 4, 1});
-  const at::Tensor ids = ((fsq.decode(all) * half + half) * base).sum(1, true).round().to(at::kLong);
+  const at::Tensor ids =
+      ((fsq.decode(all) * half + half) * base).sum(1, true).round().to(at::kLong);
   CHECK(at::equal(ids, all));
 }
 
@@ -72,5 +74,6 @@ TEST_CASE("FSQ's quantize is decode(encode) with the gradient of the squashed la
 TEST_CASE("FSQ rejects levels and groups that make no codebook", "[unit]") {
   CHECK_THROWS_AS(Fsq(0, {9}), core::ConfigError);
   CHECK_THROWS_AS(Fsq(1, {}), core::ConfigError);
-  CHECK_THROWS_WITH(Fsq(1, {9, 1}), Catch::Contains("FSQ levels: expected 2 or more each, found 1"));
+  CHECK_THROWS_WITH(Fsq(1, {9, 1}),
+                    Catch::Contains("FSQ levels: expected 2 or more each, found 1"));
 }

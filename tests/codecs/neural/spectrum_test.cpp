@@ -35,7 +35,8 @@ TEST_CASE("spectrum equals the definition of the discrete Fourier transform", "[
   for (int64_t k : {0, 3, 8}) {
     double re = 0.0, im = 0.0;
     for (int64_t n = 0; n < 16; ++n) {
-      const double v = x[0][8 + n].item<double>() * (0.5 - 0.5 * std::cos(2.0 * M_PI * static_cast<double>(n) / 16.0));
+      const double v = x[0][8 + n].item<double>() *
+                       (0.5 - 0.5 * std::cos(2.0 * M_PI * static_cast<double>(n) / 16.0));
       re += v * std::cos(2.0 * M_PI * static_cast<double>(k * n) / 16.0);
       im -= v * std::sin(2.0 * M_PI * static_cast<double>(k * n) / 16.0);
     }
