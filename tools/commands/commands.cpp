@@ -14,6 +14,7 @@ namespace {
 void add_all(CLI::App& app, Dispatch& dispatch) {
   add_run(app, dispatch);
   add_bench(app, dispatch);
+  add_describe(app, dispatch);
   add_doctor(app, dispatch);
   add_talk(app, dispatch);
   add_parity(app, dispatch);

@@ -31,6 +31,7 @@ void on_run(CLI::App& command, Dispatch& dispatch, std::function<int()> body);
 
 void add_run(CLI::App& app, Dispatch& dispatch);
 void add_bench(CLI::App& app, Dispatch& dispatch);
+void add_describe(CLI::App& app, Dispatch& dispatch);
 void add_doctor(CLI::App& app, Dispatch& dispatch);
 void add_talk(CLI::App& app, Dispatch& dispatch);
 void add_parity(CLI::App& app, Dispatch& dispatch);
