@@ -85,6 +85,7 @@ int train_codec(const RecipeOptions& options) {
   const int rate = static_cast<int>(task_config.codec.sample_rate_hz);
   std::vector<Utterance> train = read_sets(data, "train", rate),
                          heldout = read_sets(data, "heldout", rate);
+  data.ignore({"encode"});  // of `duet train codes`, which shares this file
   config.finish();
 
   ParameterStore store(loop.seed, read_initial(initial, {}), initial);
