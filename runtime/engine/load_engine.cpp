@@ -15,12 +15,14 @@ EngineParts load_bundled(ModelConfig config) {
   EngineParts parts;
   ModelTokenizers tokenizers = load_model_tokenizers(config);
   const PartPrefixes prefixes = part_prefixes(config.kind);
-  models::TensorMapReader reader(load_model_tensors(config), config.weights_file(), ignorable_tensors(config.kind));
-  parts.encoder = std::make_unique<models::WhisperSpeechEncoder>(config.whisper, config.has_ctc_input(),
-                                                                 models::WeightScope(reader, prefixes.encoder));
-  parts.lm = std::make_unique<models::DuplexLm>(config.lm, models::WeightScope(reader, prefixes.lm));
-  parts.codec =
-      std::make_unique<codecs::ConvNextDecoder>(config.convnext, models::WeightScope(reader, prefixes.codec));
+  models::TensorMapReader reader(load_model_tensors(config), config.weights_file(),
+                                 ignorable_tensors(config.kind));
+  parts.encoder = std::make_unique<models::WhisperSpeechEncoder>(
+      config.whisper, config.has_ctc_input(), models::WeightScope(reader, prefixes.encoder));
+  parts.lm =
+      std::make_unique<models::DuplexLm>(config.lm, models::WeightScope(reader, prefixes.lm));
+  parts.codec = std::make_unique<codecs::ConvNextDecoder>(
+      config.convnext, models::WeightScope(reader, prefixes.codec));
   reader.finish();
   parts.encoder_lookahead_samples = models::WhisperEncoder::kDelaySamples;
   parts.sampler.text_pad = tokenizers.ids.pad;
@@ -38,8 +40,8 @@ EngineParts load_bundled(ModelConfig config) {
 EngineParts load_nemo(const std::string& model_dir) {
   NemoBundle bundle = load_nemo_bundle(model_dir);
   EngineParts parts;
-  // Frame t is known with sample 1280 t + 200 of its chunk's last frame, but speaks only when the block is whole and,
-  // with chunks of several frames, when the slowest frame of a chunk would.
+  // Frame t is known with sample 1280 t + 200 of its chunk's last frame, but speaks only when the
+  // block is whole and, with chunks of several frames, when the slowest frame of a chunk would.
   const int64_t wait = bundle.perception->lookahead_samples(), block = models::kUserFrameSamples;
   parts.encoder_lookahead_samples =
       (wait + block - 1) / block * block - bundle.config.perception.log_mel.window_samples / 2;
@@ -58,7 +60,8 @@ EngineParts load_nemo(const std::string& model_dir) {
 }  // namespace
 
 std::unique_ptr<runtime::Engine> load_engine(const std::string& model_dir) {
-  EngineParts parts = is_nemo_bundle(model_dir) ? load_nemo(model_dir) : load_bundled(read_model_config(model_dir));
+  EngineParts parts =
+      is_nemo_bundle(model_dir) ? load_nemo(model_dir) : load_bundled(read_model_config(model_dir));
   parts.model_path = model_dir;
   return make_torch_engine(std::move(parts));
 }

@@ -1,6 +1,6 @@
 #pragma once
-// `duet`'s subcommands. Each lives in its own file, is registered in commands.cpp, parses its flags, calls a tested
-// library function and returns an exit code: 0 done, 1 failure, 2 usage.
+// `duet`'s subcommands. Each lives in its own file, is registered in commands.cpp, parses its
+// flags, calls a tested library function and returns an exit code: 0 done, 1 failure, 2 usage.
 //
 // A new subcommand NAME: a file tools/commands/NAME.cpp with
 //
@@ -8,11 +8,12 @@
 //     auto options = std::make_shared<NameOptions>();                    // outlives parsing
 //     CLI::App* command = app.add_subcommand("name", "What it does, in one line");
 //     command->add_option("input", options->input, "WAV, FLAC or Ogg-Opus file")->required();
-//     command->add_option("--tail", options->tail_s, "Silence after the input [s]");   // default is shown by itself
-//     on_run(*command, dispatch, [options] { return run_name(*options); });
+//     command->add_option("--tail", options->tail_s, "Silence after the input [s]");   // default
+//     is shown by itself on_run(*command, dispatch, [options] { return run_name(*options); });
 //   }
 //
-// its declaration below and one line in commands.cpp. Data goes to stdout, logs and progress to stderr.
+// its declaration below and one line in commands.cpp. Data goes to stdout, logs and progress to
+// stderr.
 
 #include <CLI/CLI.hpp>
 
@@ -20,13 +21,15 @@
 
 namespace duet::commands {
 
-/// What parsing decided to run. The body runs after parsing, so its exceptions are never taken for usage errors.
+/// What parsing decided to run. The body runs after parsing, so its exceptions are never taken for
+/// usage errors.
 struct Dispatch {
   std::function<int()> run;
   std::function<int()> without_command;  ///< What `duet` alone does.
 };
 
-/// Makes `body` the thing that happens when `command` is on the command line. `body` returns the exit code.
+/// Makes `body` the thing that happens when `command` is on the command line. `body` returns the
+/// exit code.
 void on_run(CLI::App& command, Dispatch& dispatch, std::function<int()> body);
 
 void add_run(CLI::App& app, Dispatch& dispatch);
@@ -37,8 +40,8 @@ void add_talk(CLI::App& app, Dispatch& dispatch);
 void add_parity(CLI::App& app, Dispatch& dispatch);
 void add_train(CLI::App& app, Dispatch& dispatch);
 
-/// Parses argv, runs one subcommand. core::Error and any other exception become one line on stderr and exit code 1;
-/// usage errors one line, a pointer to --help and exit code 2. Never throws.
+/// Parses argv, runs one subcommand. core::Error and any other exception become one line on stderr
+/// and exit code 1; usage errors one line, a pointer to --help and exit code 2. Never throws.
 int run_main(int argc, const char* const* argv);
 
 }  // namespace duet::commands
