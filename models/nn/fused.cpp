@@ -192,7 +192,7 @@ struct SplitHeads : torch::autograd::Function<SplitHeads> {
 };
 
 bool needs_graph(const at::Tensor& a, const at::Tensor& b) {
-  return at::GradMode::is_enabled() &&
+  return c10::GradMode::is_enabled() &&
          ((a.defined() && a.requires_grad()) || (b.defined() && b.requires_grad()));
 }
 

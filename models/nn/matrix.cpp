@@ -1,6 +1,7 @@
 #include "models/nn/matrix.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -54,7 +55,7 @@ at::Tensor Matrix::multiply(const at::Tensor& x, const at::Tensor& bias) const {
                       x.is_contiguous() && weight_.scalar_type() == at::kFloat &&
                       weight_.is_contiguous();
   const bool has_graph =
-      at::GradMode::is_enabled() && (x.requires_grad() || weight_.requires_grad());
+      c10::GradMode::is_enabled() && (x.requires_grad() || weight_.requires_grad());
   if (!is_row || has_graph || product_dtype(x) != at::kFloat) return at::linear(x, weight_, bias);
   std::vector<int64_t> shape(x.sizes().begin(), x.sizes().end());
   shape.back() = weight_.size(0);

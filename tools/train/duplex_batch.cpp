@@ -17,7 +17,8 @@ DuplexBatch make_batch(const std::vector<Dialogue>& dialogues, const BatchConfig
   DUET_CHECK(books == static_cast<int64_t>(config.silence.size()));
   DUET_CHECK(config.index_multiple > 0);
   DuplexBatch out;
-  out.pcm = at::empty({batch, steps * kStepSamples});
+  const bool has_sound = !dialogues[0].user.empty();
+  if (has_sound) out.pcm = at::empty({batch, steps * kStepSamples});
   out.speaking = at::empty({batch, steps});
   out.text_in = at::empty({batch, steps}, at::kLong);
   out.text_out = at::full({batch, steps}, -100, at::kLong);
@@ -31,8 +32,11 @@ DuplexBatch make_batch(const std::vector<Dialogue>& dialogues, const BatchConfig
   for (int64_t b = 0; b < batch; ++b) {
     const Dialogue& d = dialogues[static_cast<size_t>(b)];
     DUET_CHECK(d.num_steps == steps && d.num_codebooks == books);
-    std::copy(d.user.begin(), d.user.end(), out.pcm[b].data_ptr<float>());
-    std::copy(d.speaking.begin(), d.speaking.end(), out.speaking[b].data_ptr<float>());
+    DUET_CHECK(d.user.empty() != has_sound);
+    if (has_sound) {
+      std::copy(d.user.begin(), d.user.end(), out.pcm[b].data_ptr<float>());
+      std::copy(d.speaking.begin(), d.speaking.end(), out.speaking[b].data_ptr<float>());
+    }
     std::copy(d.text.begin(), d.text.end(), out.text_in[b].data_ptr<int64_t>());
     std::copy(d.text.begin() + 1, d.text.end(), out.text_out[b].data_ptr<int64_t>());
     std::copy(d.codes.begin(), d.codes.end(), out.codes_out[b].data_ptr<int64_t>());

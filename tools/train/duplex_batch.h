@@ -32,7 +32,7 @@ struct BatchConfig {
 };
 
 struct DuplexBatch {
-  at::Tensor pcm;          ///< [B, T * 1280] fp32
+  at::Tensor pcm;          ///< [B, T * 1280] fp32; undefined without sound
   at::Tensor text_in;      ///< [B, T] int64: text slot t
   at::Tensor codes_in;     ///< [B, K, T] int64: code slot t - 1, DELAY at 0; with noise
   at::Tensor text_out;     ///< [B, T] int64: text slot t + 1; -100 (ignored) at the last step
@@ -44,8 +44,8 @@ struct DuplexBatch {
   at::Tensor speaking;     ///< [B, T] fp32
 };
 
-/// All dialogues must have the same length. `random` draws the code noise and the scored silent
-/// slots.
+/// All dialogues must have the same length, and all or none of them sound (`user`). `random` draws
+/// the code noise and the scored silent slots.
 DuplexBatch make_batch(const std::vector<Dialogue>& dialogues, const BatchConfig& config,
                        Random& random);
 

@@ -8,6 +8,7 @@
 #include "tools/train/duplex_material.h"
 #include "tools/train/duplex_recipe.h"
 #include "tools/train/duplex_task.h"
+#include "tools/train/encoder_task.h"
 #include "tools/train/recipe.h"
 
 namespace duet::train {
@@ -196,6 +197,11 @@ int train_duplex(const RecipeOptions& options) {
   const core::ConfigReader data = config.sub("data");
   material_config.manifests = data.get_string_list("manifests");
   material_config.scripts = data.get_string_list("scripts", {});
+  const std::vector<std::string> written_paths = data.get_string_list("written", {});
+  if (!written_paths.empty())
+    task_config.written_dialogues =
+        config.get_int("written_dialogues", task_config.batch_dialogues, core::IntRange{0, 10000});
+  task_config.written_weight = config.get_double("written_weight", task_config.written_weight);
   material_config.cache_dir = data.get_string("cache", loop.out_dir + "/cache");
   DialogueConfig dialogue = read_dialogue(config.sub_or_empty("dialogue"), config);
   config.finish();
@@ -205,6 +211,7 @@ int train_duplex(const RecipeOptions& options) {
       make_pieces(agent_tokenizer_texts(material_config.manifests), loop.out_dir + "/tokenizer",
                   static_cast<int>(agent_pieces), agent_tokenizer_flags());
   const models::SentencePieceModel pieces(pieces_path);
+  const models::SentencePieceModel heard_pieces(ctc_pieces);
   const codecs::ConvNextCodecConfig codec_config;
   const auto codec = make_codec(codec_weights, codec_config);
   DialogueMaterial material = load_material(
@@ -215,6 +222,31 @@ int train_duplex(const RecipeOptions& options) {
   task_config.lm.num_codebooks = codec_config.num_groups;
   task_config.lm.code_vocab = dialogue.codebook_size + 3;
   task_config.lm.text_pad = task_config.batch.text_pad = dialogue.text_pad = TextIds{}.pad;
+  std::shared_ptr<const WrittenMixer> written;
+  if (task_config.written_dialogues > 0) {
+    WrittenConfig written_config;
+    written_config.num_steps = dialogue.num_steps;
+    written_config.codebook_size = dialogue.codebook_size;
+    written_config.text_pad = dialogue.text_pad;
+    written_config.text_bos = dialogue.text_bos;
+    written_config.text_eos = dialogue.text_eos;
+    written_config.num_heard_pieces = heard_pieces.size();
+    std::vector<DialogueScript> conversations;
+    for (const std::string& path : written_paths)
+      for (DialogueScript& script : read_scripts(path))
+        if (script.split == "train") conversations.push_back(std::move(script));
+    std::fprintf(stderr, "data: %zu conversations in writing\n", conversations.size());
+    const auto encode = [](const models::SentencePieceModel& model, const std::string& text) {
+      const std::vector<int> ids = model.encode(text);
+      return std::vector<int64_t>(ids.begin(), ids.end());
+    };
+    std::vector<AgentClip> clips = material.agents;
+    for (AgentClip& clip : clips) clip.samples = {};
+    written = std::make_shared<const WrittenMixer>(
+        written_config, std::move(conversations), std::move(clips), material.silence,
+        [&](const std::string& text) { return encode(heard_pieces, normalise_transcript(text)); },
+        [&](const std::string& text) { return encode(pieces, text); });
+  }
   auto mixer = std::make_shared<const DialogueMixer>(dialogue, std::move(material));
   for (const auto& [topic, count] : mixer->topic_counts())
     std::fprintf(stderr, "  %-24s %lld\n", topic.c_str(), static_cast<long long>(count));
@@ -228,7 +260,7 @@ int train_duplex(const RecipeOptions& options) {
   for (auto& [name, tensor] : read_part(start_from, "lm.")) initial[name] = tensor;
   ParameterStore store(loop.seed, initial, start_from.empty() ? encoder_weights : start_from);
   DuplexTask task(task_config, store, mixer, pieces_path, ctc_pieces,
-                  read_questions(material_config, questions));
+                  read_questions(material_config, questions), written);
   store.finish();
   std::fprintf(stderr, "duplex: %.1f million values, %lld tensors given\n",
                static_cast<double>(store.num_values()) * 1e-6,

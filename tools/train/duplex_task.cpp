@@ -33,12 +33,16 @@ at::Tensor weighted_mean(const at::Tensor& losses, const at::Tensor& weights) {
 
 DuplexTask::DuplexTask(const Config& config, ParameterStore& store,
                        std::shared_ptr<const DialogueMixer> mixer, const std::string& pieces,
-                       const std::string& ctc_pieces, std::vector<Utterance> questions)
+                       const std::string& ctc_pieces, std::vector<Utterance> questions,
+                       std::shared_ptr<const WrittenMixer> written)
     : config_(config),
       pieces_(pieces),
       ctc_pieces_(ctc_pieces),
       mixer_(std::move(mixer)),
+      written_(std::move(written)),
+      bank_(ctc_pieces_.size()),
       questions_(std::move(questions)) {
+  DUET_CHECK(config_.written_dialogues == 0 || (written_ && config_.has_ctc_input));
   config_.encoder.ctc_pieces = ctc_pieces_.size();
   config_.lm.text_vocab = pieces_.size();
   config_.lm.user_width =
@@ -90,6 +94,41 @@ at::Tensor DuplexTask::ctc_loss(const models::WhisperEncoder::Output& heard,
                       config_.encoder.ctc_pieces, at::Reduction::Mean, /*zero_infinity=*/true);
 }
 
+void DuplexTask::remember_frames(const at::Tensor& user, const std::vector<Dialogue>& dialogues) {
+  if (config_.written_dialogues == 0) return;
+  std::vector<const std::vector<float>*> speaking;
+  for (size_t i = 0; i < static_cast<size_t>(user.size(0)); ++i)
+    speaking.push_back(&dialogues[i].speaking);
+  const int64_t classes = config_.encoder.ctc_pieces + 1;
+  const at::Tensor posterior =
+      user.narrow(2, user.size(2) - classes, classes).to(at::kFloat) / config_.ctc_input_scale;
+  bank_.add(user, posterior, speaking);
+}
+
+DuplexTask::Written DuplexTask::draw_written(std::mt19937_64& rng) {
+  Written out;
+  // A dialogue with a piece that no frame is known of is left out; the bank fills within the first
+  // batches.
+  for (int64_t attempt = 0; attempt < 4 * config_.written_dialogues; ++attempt) {
+    if (static_cast<int64_t>(out.dialogues.size()) == config_.written_dialogues) break;
+    WrittenDialogue drawn =
+        written_->mix(dialogue_seed(config_.data_seed ^ 0x5EEDu, written_index_++));
+    if (!bank_.covers(drawn.heard)) continue;
+    out.user.push_back(bank_.draw(drawn.heard, rng).unsqueeze(0).to(at::kFloat));
+    out.dialogues.push_back(std::move(drawn.dialogue));
+  }
+  return out;
+}
+
+at::Tensor DuplexTask::text_loss(const at::Tensor& logits, const at::Tensor& target,
+                                 at::Tensor weights, at::Tensor& losses) const {
+  losses = at::cross_entropy_loss(logits.to(at::kFloat).flatten(0, 1), target.flatten(), {},
+                                  at::Reduction::None);
+  weights = weights.flatten();
+  if (config_.text_focus) weights = weights * (1.02 - at::exp(losses.detach().neg()));
+  return weighted_mean(losses, weights);
+}
+
 DuplexTask::Drawn DuplexTask::draw(std::mt19937_64& rng) {
   Drawn out;
   const bool has_pool = config_.fresh_dialogues > 0 && config_.train_encoder == TrainEncoder::kNone;
@@ -107,6 +146,7 @@ DuplexTask::Drawn DuplexTask::draw(std::mt19937_64& rng) {
     const at::Tensor user = user_vectors(encoder_->forward_mel(
         encoder_->log_mel(pcm), uniform_index(rng, config_.encoder.positions)));
     for (int64_t i = 0; i < fresh; ++i) users.push_back(user.narrow(0, i, 1).to(at::kBFloat16));
+    remember_frames(user.to(at::kBFloat16), out.dialogues);
   }
   for (int64_t i = fresh; i < config_.batch_dialogues; ++i) {
     const Pooled& old =
@@ -138,8 +178,23 @@ Metrics DuplexTask::step(const StepContext& context, std::mt19937_64& rng) {
   const std::vector<Dialogue>& dialogues = drawn.dialogues;
   const DuplexBatch batch = make_batch(dialogues, config_.batch, rng);
   const bool learns_to_hear = config_.train_encoder != TrainEncoder::kNone;
+  const auto num_spoken = static_cast<int64_t>(dialogues.size());
+  Written written;
+  DuplexBatch written_batch;
+  if (config_.written_dialogues > 0) written = draw_written(rng);
+  const bool has_written = !written.dialogues.empty();
+  if (has_written) {
+    written_batch = make_batch(written.dialogues, config_.batch, rng);
+    // Only words: when to speak is learned from sound, where the user's last sample is known.
+    const at::Tensor& target = written_batch.text_out;
+    written_batch.text_weight = target.ge(0)
+                                    .logical_and(target.ne(config_.batch.text_pad))
+                                    .logical_and(target.ne(mixer_->config().text_bos))
+                                    .logical_and(target.ne(mixer_->config().text_eos))
+                                    .to(at::kFloat);
+  }
 
-  at::Tensor text_logits, audio_logits;
+  at::Tensor text_logits, audio_logits, written_logits;
   models::WhisperEncoder::Output heard;
   {
     const Autocast autocast(config_.bf16);
@@ -148,19 +203,26 @@ Metrics DuplexTask::step(const StepContext& context, std::mt19937_64& rng) {
       heard = encoder_->forward_mel(encoder_->log_mel(batch.pcm),
                                     uniform_index(rng, config_.encoder.positions));
     }
-    const at::Tensor hidden = lm_->hidden(drawn.user.defined() ? drawn.user : user_vectors(heard),
-                                          batch.text_in, batch.codes_in);
+    at::Tensor user = drawn.user.defined() ? drawn.user : user_vectors(heard);
+    if (learns_to_hear) remember_frames(user.detach().to(at::kBFloat16), dialogues);
+    at::Tensor text_in = batch.text_in, codes_in = batch.codes_in;
+    if (has_written) {
+      user = at::cat({user, at::cat(written.user)});
+      text_in = at::cat({text_in, written_batch.text_in});
+      codes_in = at::cat({codes_in, written_batch.codes_in});
+    }
+    const at::Tensor hidden = lm_->hidden(user, text_in, codes_in);
     text_logits = lm_->text_logits(hidden);
+    if (has_written)
+      written_logits = text_logits.narrow(0, num_spoken, text_logits.size(0) - num_spoken);
+    text_logits = text_logits.narrow(0, 0, num_spoken);
     audio_logits =
         lm_->audio_logits(hidden.flatten(0, 1).index_select(0, batch.code_index));  // [M, K, V]
   }
   const at::Tensor text_target = batch.text_out.flatten();
-  const at::Tensor text_losses = at::cross_entropy_loss(text_logits.to(at::kFloat).flatten(0, 1),
-                                                        text_target, {}, at::Reduction::None);
-  at::Tensor text_weights = batch.text_weight.flatten();
-  if (config_.text_focus)
-    text_weights = text_weights * (1.02 - at::exp(text_losses.detach().neg()));
-  const at::Tensor text_loss = weighted_mean(text_losses, text_weights);
+  at::Tensor text_losses, written_losses;
+  const at::Tensor spoken_loss =
+      text_loss(text_logits, text_target, batch.text_weight, text_losses);
   const at::Tensor code_target =
       batch.codes_out.transpose(1, 2).flatten(0, 1).index_select(0, batch.code_index);  // [M, K]
   const at::Tensor code_losses =
@@ -168,8 +230,16 @@ Metrics DuplexTask::step(const StepContext& context, std::mt19937_64& rng) {
                              at::Reduction::None)
           .view(code_target.sizes());
   const at::Tensor code_loss = weighted_mean(code_losses.mean(1), batch.code_weight);
-  at::Tensor loss = config_.text_weight * text_loss + config_.audio_weight * code_loss;
+  at::Tensor loss = config_.text_weight * spoken_loss + config_.audio_weight * code_loss;
   Metrics metrics;
+  if (has_written) {
+    const at::Tensor written_loss = text_loss(written_logits, written_batch.text_out,
+                                              written_batch.text_weight, written_losses);
+    loss = loss + config_.text_weight * config_.written_weight * written_loss;
+    metrics["written"] = written_loss.item<double>();
+    const at::Tensor scored = written_batch.text_weight.flatten().gt(0);
+    metrics["written_word"] = written_losses.detach().masked_select(scored).mean().item<double>();
+  }
   if (learns_to_hear) {
     const at::Tensor ctc = ctc_loss(heard, dialogues);
     const at::Tensor voice =
@@ -185,7 +255,7 @@ Metrics DuplexTask::step(const StepContext& context, std::mt19937_64& rng) {
   const at::Tensor words = text_target.ne(config_.batch.text_pad).logical_and(text_target.ge(0));
   const at::Tensor right = text_logits.flatten(0, 1).argmax(-1).eq(text_target);
   metrics["loss"] = loss.item<double>();
-  metrics["text"] = text_loss.item<double>();
+  metrics["text"] = spoken_loss.item<double>();
   metrics["word"] = text_losses.masked_select(words).mean().item<double>();
   metrics["right"] = right.masked_select(words).to(at::kFloat).mean().item<double>();
   metrics["code"] =

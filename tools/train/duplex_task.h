@@ -14,7 +14,9 @@
 #include "tools/train/adamw.h"
 #include "tools/train/dialogue.h"
 #include "tools/train/duplex_batch.h"
+#include "tools/train/heard_bank.h"
 #include "tools/train/train_loop.h"
+#include "tools/train/written.h"
 
 namespace duet::train {
 
@@ -42,6 +44,10 @@ class DuplexTask : public TrainTask {
     /// Text positions count by 1 - p of the right token (focal loss, Lin et al. 2017, gamma 1): the
     /// few words that depend on the question are else lost among those that follow by themselves.
     bool text_focus = true;
+    /// Dialogues in writing beside those of a batch (needs a WrittenMixer and has_ctc_input); their
+    /// text loss counts `written_weight` times the spoken ones'.
+    int64_t written_dialogues = 0;
+    double written_weight = 1.0;
     double ctc_weight = 0.3, speaking_weight = 0.1;
     bool bf16 = true;
     uint64_t data_seed = 1;
@@ -52,11 +58,12 @@ class DuplexTask : public TrainTask {
   /// "lm." in `store`.
   DuplexTask(const Config& config, ParameterStore& store,
              std::shared_ptr<const DialogueMixer> mixer, const std::string& pieces,
-             const std::string& ctc_pieces, std::vector<Utterance> questions);
+             const std::string& ctc_pieces, std::vector<Utterance> questions,
+             std::shared_ptr<const WrittenMixer> written = nullptr);
 
   std::string name() const override { return "duplex"; }
-  /// loss; text (weighted), word (tokens that are no pad), code (of speech): nats; right: share of
-  /// those tokens; ctc; norm.
+  /// loss; text (weighted), written (as text, in writing), word (tokens that are no pad), code (of
+  /// speech): nats; right: share of those tokens; ctc; norm.
   Metrics step(const StepContext& context, std::mt19937_64& rng) override;
   /// Asks the held-out questions, each in a conversation of its own; prints question and reply.
   /// answered, right, ended (shares) and onset_ms (median, from the user's last sample to the
@@ -80,6 +87,18 @@ class DuplexTask : public TrainTask {
     at::Tensor user;  ///< [B, T, U]; undefined when all are new
   };
   Drawn draw(std::mt19937_64& rng);
+  /// Written dialogues as the LM takes them. Fewer than asked for while the bank lacks pieces; none
+  /// at first.
+  struct Written {
+    std::vector<Dialogue> dialogues;
+    std::vector<at::Tensor> user;  ///< [1, T, U] each
+  };
+  void remember_frames(const at::Tensor& user, const std::vector<Dialogue>& dialogues);
+  Written draw_written(std::mt19937_64& rng);
+  /// Mean cross-entropy of text_logits [B, T, V], each position by its weight and, with text_focus,
+  /// by 1 - p. `losses` gets the plain ones [B * T].
+  at::Tensor text_loss(const at::Tensor& logits, const at::Tensor& target, at::Tensor weights,
+                       at::Tensor& losses) const;
   struct Pooled {
     Dialogue dialogue;
     at::Tensor user;  ///< [1, T, U] bf16
@@ -93,6 +112,9 @@ class DuplexTask : public TrainTask {
   std::unique_ptr<models::DuplexLm> lm_;
   std::unique_ptr<AdamW> optimizer_;
   std::shared_ptr<const DialogueMixer> mixer_;
+  std::shared_ptr<const WrittenMixer> written_;
+  HeardBank bank_;
+  uint64_t written_index_ = 0;
   std::unique_ptr<DialogueStream>
       stream_;  // made at the first step: it starts where the run resumes
   std::vector<Utterance> questions_;

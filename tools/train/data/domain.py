@@ -291,7 +291,7 @@ class Domain:
 
     def _orders(self, s, seed_replies):
         r = self.random
-        reply = lambda o: s["reply"].format(order=render_order(o, s["read_back"]))
+        reply = self._order_reply
         seen = {}
 
         def add(o, split="train", dialog_only=False):
@@ -383,6 +383,89 @@ class Domain:
 
     def heldout_texts(self):
         return {i.text for i in self.items if i.split == "heldout"}
+
+    # --- written conversations
+    def conversations(self, count, seed=1, turns=(5, 9)):
+        """Conversations in writing, as many as one likes: lists of turns (topic, text, reply), replies true to what was said before.
+
+        They are where content is learned that must be composed (operands, slots): speech shows a few thousand questions, these
+        show all of them. No text of the test set occurs, nor an order whose combination is held out; sums of held-out pairs do,
+        in the words of `sums.written` only.
+        """
+        r = random.Random(f"written {seed}")
+        held = self.heldout_texts()
+        pools = {}
+        for i in self.items:
+            if i.split == "train" and i.reply and not i.alone and i.topic not in ("order", "correction", "cancel", "repeat order", "sum"):
+                pools.setdefault(i.topic, []).append(i)
+        written = self.spec.get("sums", {}).get("written", [])
+        leads = [t for t in self.spec.get("leads", [])]
+        setters = {i["sets"]: i for i in self.spec["intents"] if "sets" in i}
+        needs = {i["topic"]: i for i in self.spec["intents"] if "needs" in i}
+        shares = self.spec.get("written", {}).get("shares", {})
+        topics = [t for t in [*pools, "sum", "order", "correction", "cancel", "repeat order"] if shares.get(t, 1) > 0]
+        if "sums" not in self.spec:
+            topics.remove("sum")
+        if "orders" not in self.spec:
+            topics = [t for t in topics if t not in ("order", "correction", "cancel", "repeat order")]
+        weights = [shares.get(t, 1) for t in topics]
+        operations = self.spec.get("sums", {}).get("operations", [])
+        made = 0
+        while made < count:
+            facts, order, out = {}, None, []
+            for _ in range(r.randint(*turns)):
+                turn, order = self._written_turn(r, r.choices(topics, weights)[0], pools, written, operations, setters, needs, facts, order)
+                if turn is None or turn["text"] in held:
+                    continue
+                if leads and r.random() < 0.06:
+                    turn["text"] = r.choice(leads) + " " + turn["text"]
+                out.append(turn)
+            if out:
+                made += 1
+                yield dict(split="train", turns=out)
+
+    def _written_turn(self, r, topic, pools, written, operations, setters, needs, facts, order):
+        """One turn and the order as it stands afterwards; (None, order) when the draw has to be dropped."""
+        s = self.spec.get("orders")
+        if topic == "sum":
+            op = r.choice(operations)
+            a, b = r.randint(*op["a"]), r.randint(*op["b"])
+            c = {"plus": a + b, "minus": a - b, "times": a * b}[op["word"]]
+            if c < op.get("smallest", -10 ** 9):
+                return None, order
+            f = dict(a=number(a), A=cap(number(a)), b=number(b), op=op["word"], c=number(c))
+            text = r.choice(self.spec["sums"]["say"] + written).format(**f)
+            return dict(topic=topic, text=text, reply=self.spec["sums"]["reply"].format(**f)), order
+        if topic == "order":
+            o = self._random_order(r, s)
+            if self._is_heldout(o, s):
+                return None, order
+            return dict(topic=topic, text=self._say_order(r, s, o, s["ask"]), reply=self._order_reply(o)), o
+        if topic == "correction":
+            text, n = self._correct(r, s, order or self._random_order(r, s), "say")
+            if order is None:
+                return dict(topic=topic, text=text, reply=s["empty"]), None
+            return (None, order) if self._is_heldout(n, s) else (dict(topic=topic, text=text, reply=self._order_reply(n)), n)
+        if topic in ("cancel", "repeat order"):
+            text = r.choice(s["cancel" if topic == "cancel" else "repeat"]["say"])
+            if order is None:
+                return dict(topic=topic, text=text, reply=s["empty"]), None
+            if topic == "cancel":
+                return dict(topic=topic, text=text, reply=s["cancel"]["reply"]), None
+            return dict(topic=topic, text=text, reply=self._order_reply(order)), order
+        item = r.choice(pools[topic])
+        reply = item.reply
+        for fact, setter in setters.items():
+            if setter["topic"] == topic:
+                facts[fact] = next(k for k, v in self.tables[setter["each"]]
+                                   if setter["reply"].format(key=k, value=v, **{fact: k}) == reply)
+        if topic in needs and needs[topic]["needs"] in facts:
+            reply = needs[topic]["reply"].format(**{needs[topic]["needs"]: facts[needs[topic]["needs"]]})
+        return dict(topic=topic, text=item.text, reply=reply), order
+
+    def _order_reply(self, order):
+        s = self.spec["orders"]
+        return s["reply"].format(order=render_order(order, s["read_back"]))
 
 
 def self_test(path):

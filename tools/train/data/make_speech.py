@@ -6,6 +6,7 @@
   make_speech.py import --from DIR                                         speech that is there already (manifest.jsonl)
   make_speech.py fast                                                      many questions with flite and espeak-ng (minutes)
   make_speech.py kokoro --until 21:30                                      answers, test set, questions with Kokoro (hours)
+  make_speech.py written --count 60000                                     conversations in writing: OUT/written.jsonl (seconds)
   make_speech.py status                                                    what is there
   make_speech.py --self-test
 
@@ -512,6 +513,17 @@ def write_dialogs(spec, out):
     part.replace(Path(out) / "dialogs.jsonl")
 
 
+def write_conversations(spec, out, count):
+    """OUT/written.jsonl: what is learned without being heard."""
+    path = Path(out) / "written.jsonl"
+    part = path.with_suffix(".part")
+    with open(part, "w", encoding="utf-8") as f:
+        for conversation in spec.conversations(count):
+            f.write(json.dumps(conversation, ensure_ascii=False) + "\n")
+    part.replace(path)
+    print(f"{path}: {count} conversations")
+
+
 def until_time(text):
     if not text:
         return None
@@ -523,13 +535,14 @@ def until_time(text):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("command", nargs="?", choices=["texts", "fetch", "import", "fast", "kokoro", "all", "status"])
+    p.add_argument("command", nargs="?", choices=["texts", "fetch", "import", "fast", "kokoro", "written", "all", "status"])
     p.add_argument("--domain", default=str(REPOSITORY / "configs/domain/coffee-bar.yaml"))
     p.add_argument("--out", default=str(REPOSITORY / "build/speech"), help="folder of the speech (default build/speech)")
     p.add_argument("--cache", default=os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")) + "/duet/kokoro",
                    help="folder of the downloaded packages")
     p.add_argument("--from", dest="source", help="folder to import")
     p.add_argument("--limit", type=int, help="at most so many files of each fast engine")
+    p.add_argument("--count", type=int, default=60000, help="number of written conversations (default 60000)")
     p.add_argument("--until", help="stop Kokoro at this time of day, UTC, HH:MM")
     p.add_argument("--agent-share", type=float, default=0.5, help="share of Kokoro's files that are agent replies (default 0.5)")
     p.add_argument("--only", choices=["agent", "test", "user"], help="one part of Kokoro's work, for several processes side by side")
@@ -562,6 +575,8 @@ def main():
         replies += [json.loads(raw)["text"] for raw in open(Path(a.source) / "manifest.jsonl") if '"agent"' in raw]
     spec = domain_module.Domain(a.domain, seed_replies=sorted(set(replies)))
     write_dialogs(spec, a.out)
+    if a.command in ("written", "all"):
+        write_conversations(spec, a.out, a.count)
     if a.command == "import" or a.source:
         if not a.source:
             raise SpeechError("import: expected --from DIR, found none")
