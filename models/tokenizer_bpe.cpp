@@ -400,7 +400,7 @@ class BpeTokenizer : public Tokenizer {
     if (!is_byte_level_) return words;
     std::vector<std::string> out;
     for (std::string& word : words) {
-      if (adds_prefix_space_ && !word.starts_with(' ')) word.insert(0, " ");
+      if (adds_prefix_space_ && !word.starts_with(' ')) word.insert(word.begin(), ' ');
       for (const std::string& part :
            splits_as_gpt2_ ? split_as_gpt2(word) : std::vector<std::string>{word}) {
         std::string spelt;
