@@ -86,8 +86,8 @@ NemoDuplexConfig parse_nemo_duplex(const core::ConfigReader& config, const NemoL
       config.get_double("duplex_user_channel_weight", 1.0, {-1000.0, 1000.0});
   if (config.has("lora")) {
     const core::ConfigReader lora = config.sub("lora");
-    out.lora = NemoLora{lora.get_double("lora_alpha", 8.0, {0.0, 1e6}),
-                        lora.get_bool("use_rslora", false)};
+    out.lora = LoraConfig{lora.get_double("lora_alpha", 8.0, {0.0, 1e6}),
+                          lora.get_bool("use_rslora", false)};
     refuse_true(lora, "use_dora", "DoRA is not supported");
     lora.ignore_rest();
   }

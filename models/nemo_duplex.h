@@ -12,21 +12,16 @@
 #include "models/duplex_lm.h"
 #include "models/nemo_perception.h"
 #include "models/nn/llama.h"
+#include "models/weights/state_dict.h"
 #include "runtime/core/config_reader.h"
 
 namespace duet::models {
 
-/// The `lora` block: W = base + alpha / rank * B A, / sqrt(rank) with rank-stabilised LoRA.
-struct NemoLora {
-  double alpha = 8.0;
-  bool is_rank_stabilised = false;
-};
-
 struct NemoDuplexConfig {
   NemoPerceptionConfig perception;
   DuplexLmConfig lm;
-  std::optional<NemoLora> lora;
-  std::string name;  ///< "NeMo duplex, LLM <pretrained_llm>".
+  std::optional<LoraConfig> lora;  ///< The `lora` block.
+  std::string name;                ///< "NeMo duplex, LLM <pretrained_llm>".
 };
 
 /// A Hugging Face config.json of model_type llama or qwen2. Positions beyond

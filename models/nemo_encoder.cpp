@@ -184,6 +184,12 @@ at::Tensor NemoEncoder::pre_encode(const at::Tensor& x) const {
   return subsampling_ ? subsampling_->forward(x) : linear_->forward(x);
 }
 
+int64_t NemoEncoder::macs_per_frame() const {
+  const int64_t width = config_.conformer.width;
+  return (subsampling_ ? subsampling_->macs_per_frame() : config_.in_features * width) +
+         layers_.macs_per_frame() + width * config_.out_features;
+}
+
 int64_t NemoEncoder::num_frames(int64_t num_inputs) const {
   return subsampling_ ? subsampling_->num_frames(num_inputs) : num_inputs;
 }

@@ -59,6 +59,8 @@ class NemoEncoder {
   /// stage by stage.
   at::Tensor pre_encode(const at::Tensor& x) const;
   int64_t num_frames(int64_t num_inputs) const;
+  /// Multiply-adds for one output frame once the past is full.
+  int64_t macs_per_frame() const;
   const NemoEncoderConfig& config() const { return config_; }
 
  private:

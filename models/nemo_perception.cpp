@@ -221,6 +221,13 @@ int64_t NemoPerception::lookahead_samples() const {
   return worst * kUserFrameSamples + config_.log_mel.window_samples / 2;
 }
 
+int64_t NemoPerception::macs_per_step() const {
+  const auto& mel = config_.log_mel;
+  const int64_t hops = kUserFrameSamples / mel.hop_samples;
+  return hops * mel.num_mels * (mel.n_fft / 2 + 1) + encoder_.macs_per_frame() +
+         (adapter_ ? adapter_->macs_per_frame() : 0) + config_.projection_in * config_.out_width;
+}
+
 int64_t NemoPerception::num_frames(int64_t num_samples) const {
   return encoder_.num_frames(num_samples / config_.log_mel.hop_samples);
 }

@@ -60,6 +60,10 @@ class NemoPerception : public SpeechEncoder {
   int64_t lookahead_samples() const override;
 
   Stages forward_stages(const at::Tensor& pcm) const;
+  /// Multiply-adds of a step (one encoder frame) once the past is full: matrices, convolutions,
+  /// attention, mel filters (the FFT left out, as in WhisperEncoder::macs_per_step). The table of
+  /// relative positions is made at stream start and not counted.
+  int64_t macs_per_step() const;
   /// Frames forward gives for so many samples: one more than whole packets of 1280.
   int64_t num_frames(int64_t num_samples) const;
   const NemoPerceptionConfig& config() const { return config_; }

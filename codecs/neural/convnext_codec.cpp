@@ -74,20 +74,23 @@ void ConvNextCodecConfig::validate() const {
 
 ConvNextCodecConfig ConvNextCodecConfig::parse(const core::ConfigReader& config) {
   ConvNextCodecConfig out;
-  const auto read = [&](const char* key, int64_t& value) { value = config.get_int(key, value); };
-  read("sample_rate_hz", out.sample_rate_hz);
-  read("hop_samples", out.hop_samples);
-  read("window_samples", out.window_samples);
-  read("hops_per_frame", out.hops_per_frame);
-  read("num_groups", out.num_groups);
-  out.levels = config.get_int_list("levels", out.levels);
-  read("kernel", out.kernel);
-  read("num_mels", out.num_mels);
-  read("encoder_width", out.encoder_width);
-  read("encoder_blocks", out.encoder_blocks);
-  read("decoder_width", out.decoder_width);
-  read("decoder_frame_blocks", out.decoder_frame_blocks);
-  read("decoder_hop_blocks", out.decoder_hop_blocks);
+  const core::IntRange size{1, int64_t{1} << 24}, blocks{0, 1000};
+  const auto read = [&](const char* key, int64_t& value, core::IntRange range) {
+    value = config.get_int(key, value, range);
+  };
+  read("sample_rate_hz", out.sample_rate_hz, {8000, 48000});
+  read("hop_samples", out.hop_samples, size);
+  read("window_samples", out.window_samples, size);
+  read("hops_per_frame", out.hops_per_frame, size);
+  read("num_groups", out.num_groups, {1, 64});
+  out.levels = config.get_int_list("levels", out.levels, core::IntRange{2, 4096});
+  read("kernel", out.kernel, size);
+  read("num_mels", out.num_mels, size);
+  read("encoder_width", out.encoder_width, size);
+  read("encoder_blocks", out.encoder_blocks, blocks);
+  read("decoder_width", out.decoder_width, size);
+  read("decoder_frame_blocks", out.decoder_frame_blocks, blocks);
+  read("decoder_hop_blocks", out.decoder_hop_blocks, blocks);
   out.validate();
   return out;
 }

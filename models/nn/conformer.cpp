@@ -248,4 +248,14 @@ at::Tensor ConformerStack::flush(State& state) const {
   return run(rest, state);
 }
 
+int64_t ConformerStack::macs_per_frame() const {
+  const int64_t width = config_.width, context = config_.context.left + config_.context.chunk;
+  const int64_t distances = config_.context.left + 2 * config_.context.chunk - 1;
+  const int64_t feed_forward = 2 * 2 * width * width * config_.feed_forward_factor;
+  // Scores by content and sums over the context; scores by distance for every row of the table.
+  const int64_t attention = 4 * width * width + (2 * context + distances) * width;
+  const int64_t convolution = 3 * width * width + config_.conv_kernel * width;
+  return config_.num_layers * (feed_forward + attention + convolution);
+}
+
 }  // namespace duet::models::nn

@@ -97,6 +97,8 @@ class ConformerStack {
   at::Tensor forward(const at::Tensor& x) const;             ///< [B, T, D] -> [B, T, D]
   at::Tensor step(const at::Tensor& x, State& state) const;  ///< [B, t, D] -> [B, whole chunks, D]
   at::Tensor flush(State& state) const;  ///< The short last chunk: [B, num_pending, D]
+  /// Multiply-adds for one frame of a full chunk with its whole past.
+  int64_t macs_per_frame() const;
   const ConformerConfig& config() const { return config_; }
 
  private:

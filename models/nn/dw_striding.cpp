@@ -67,6 +67,16 @@ int64_t DwStriding::num_frames(int64_t num_mel_frames) const {
   return num_mel_frames;
 }
 
+int64_t DwStriding::macs_per_frame() const {
+  const int64_t channels = config_.num_channels;
+  int64_t macs = channels * sizes_.back() * config_.width, frames = config_.factor;
+  for (size_t s = 0; s < stages_.size(); ++s) {
+    frames /= 2;  // of this stage's output, for one of the last stage's
+    macs += frames * sizes_[s + 1] * channels * (9 + (s > 0 ? channels : 0));
+  }
+  return macs;
+}
+
 /// x [B, 2j + 1, F, C] already padded in time -> [B, j, F/2 + 1, C'].
 at::Tensor DwStriding::convolve(const at::Tensor& x, const StageWeights& stage) const {
   const int64_t count = (x.size(1) - 1) / 2, bins = x.size(2) / 2 + 1;

@@ -52,6 +52,8 @@ class DwStriding {
 
   /// n -> n/2 + 1 once per stage.
   int64_t num_frames(int64_t num_mel_frames) const;
+  /// Multiply-adds for one output frame.
+  int64_t macs_per_frame() const;
 
  private:
   struct StageWeights {

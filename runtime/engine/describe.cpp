@@ -11,7 +11,6 @@
 
 #include "models/nemo_perception.h"
 #include "models/weights/safetensors.h"
-#include "runtime/core/config_reader.h"
 #include "runtime/core/error.h"
 #include "runtime/engine/model_config.h"
 
@@ -148,8 +147,7 @@ void describe_encoder(Description& out, const ModelConfig& config, const models:
     });
   } else {
     attempt(out, [&] {
-      const core::ConfigReader file = core::ConfigReader::load_file(config.config_file());
-      const auto c = models::NemoPerceptionConfig::parse(file.sub("perception"));
+      const auto& c = config.perception;
       part.architecture = text("nemo: log-mel, FastConformer of %lld layers, %s, to width %lld",
                                ll(c.encoder.conformer.num_layers),
                                c.adapter ? "conformer adapter" : "no adapter", ll(c.out_width));
@@ -157,6 +155,7 @@ void describe_encoder(Description& out, const ModelConfig& config, const models:
       part.delay_ms = 1000.0 * static_cast<double>(encoder.lookahead_samples()) /
                       static_cast<double>(models::kUserSampleRateHz);
       part.state_bytes = encoder.initial_state(1)->num_bytes();
+      part.macs_per_step = encoder.macs_per_step();
       return true;
     });
   }

@@ -89,27 +89,6 @@ Json write_lm(const models::DuplexLmConfig& c) {
           {"tie_audio", c.tie_audio}};
 }
 
-codecs::ConvNextCodecConfig read_convnext(const ConfigReader& node) {
-  codecs::ConvNextCodecConfig out;
-  out.sample_rate_hz = node.get_int("sample_rate_hz", out.sample_rate_hz, IntRange{4000, 192000});
-  out.hop_samples = node.get_int("hop_samples", out.hop_samples, kSize);
-  out.window_samples = node.get_int("window_samples", out.window_samples, kSize);
-  out.hops_per_frame = node.get_int("hops_per_frame", out.hops_per_frame, kSize);
-  out.num_groups = node.get_int("num_groups", out.num_groups, IntRange{1, 64});
-  out.levels = node.get_int_list("levels", out.levels, IntRange{2, 4096});
-  out.kernel = node.get_int("kernel", out.kernel, kSize);
-  out.num_mels = node.get_int("num_mels", out.num_mels, kSize);
-  out.encoder_width = node.get_int("encoder_width", out.encoder_width, kSize);
-  out.encoder_blocks = node.get_int("encoder_blocks", out.encoder_blocks, kSize);
-  out.decoder_width = node.get_int("decoder_width", out.decoder_width, kSize);
-  out.decoder_frame_blocks =
-      node.get_int("decoder_frame_blocks", out.decoder_frame_blocks, IntRange{0, 1000});
-  out.decoder_hop_blocks =
-      node.get_int("decoder_hop_blocks", out.decoder_hop_blocks, IntRange{0, 1000});
-  out.validate();
-  return out;
-}
-
 Json write_convnext(const codecs::ConvNextCodecConfig& c) {
   return {{"family", "convnext"},
           {"sample_rate_hz", c.sample_rate_hz},
@@ -180,7 +159,7 @@ ModelConfig read_bundled(const ConfigReader& file, ModelConfig config) {
   config.lm = read_lm(file.sub("lm"));
   const ConfigReader codec = file.sub("codec");
   codec.get_choice("family", {"convnext"});
-  config.convnext = read_convnext(codec);
+  config.convnext = codecs::ConvNextCodecConfig::parse(codec);
   config.interruptibility =
       file.get_double("interruptibility", 0.0, core::DoubleRange{-20.0, 20.0});
   config.silence_codes = codec.get_int_list("silence_codes", {}, IntRange{0, kSize.max});
@@ -204,44 +183,23 @@ ModelConfig read_bundled(const ConfigReader& file, ModelConfig config) {
   return config;
 }
 
-// A Hugging Face config.json of the Llama family; its training keys are passed over.
-models::DuplexLmConfig read_llm_config(const std::string& path) {
-  const ConfigReader file = ConfigReader::load_file(path);
-  models::DuplexLmConfig out;
-  out.llm.hidden = file.get_int("hidden_size", kSize);
-  out.llm.layers = file.get_int("num_hidden_layers", IntRange{1, 1000});
-  out.llm.heads = file.get_int("num_attention_heads", kSize);
-  out.llm.kv_heads = file.get_int("num_key_value_heads", out.llm.heads, kSize);
-  out.llm.head_dim = file.get_int("head_dim", out.llm.hidden / out.llm.heads, kSize);
-  out.llm.intermediate = file.get_int("intermediate_size", kSize);
-  out.llm.rope_theta = file.get_double("rope_theta", 10000.0);
-  out.llm.rms_eps = file.get_double("rms_norm_eps", 1e-6);
-  out.text_vocab = file.get_int("vocab_size", kSize);
-  const std::string type = file.get_choice("model_type", "llama", {"llama", "qwen2", "mistral"});
-  out.llm.attention_bias = file.get_bool("attention_bias", type == "qwen2");
-  if (const std::string act = file.get_string("hidden_act", "silu"); act != "silu")
-    file.fail("hidden_act", "silu", act);
-  if (file.has("rope_scaling"))
-    file.fail("rope_scaling", "null", "a map", "scaled rotary positions are not supported");
-  return out;
-}
-
+// text_pad stays 0 and tie_text what llm_config.json says until tokenizer and tensors are there.
 ModelConfig read_nemo_model(const ConfigReader& file, ModelConfig config) {
-  config.name = fs::path(config.dir).filename().string();
   config.encoder_family = EncoderFamily::kNemo;
   config.codec_family = CodecFamily::kNano;
-  config.lm = read_llm_config(config.dir + "/llm_config.json");
   config.nano =
       codecs::NanoCodecConfig::parse(ConfigReader::load_file(config.dir + "/codec_config.yaml"));
-  config.lm.num_codebooks = config.nano.num_groups;
-  config.lm.code_vocab = num_codes(config.nano.levels) + 3;
-  config.lm.user_width = 0;
-  config.lm.user_channel_weight = file.get_double("duplex_user_channel_weight", 1.0);
-  if (file.has("lora")) {
-    const ConfigReader lora = file.sub("lora");
-    config.lora.alpha = lora.get_double("lora_alpha", 8.0);
-    config.lora.use_rslora = lora.get_bool("use_rslora", false);
-  }
+  const ConfigReader llm = ConfigReader::load_file(config.dir + "/llm_config.json");
+  models::NemoDuplexConfig nemo =
+      models::parse_nemo_duplex(file, models::parse_nemo_llm(llm), config.nano.num_groups,
+                                num_codes(config.nano.levels), /*text_pad=*/0);
+  llm.finish();
+  file.finish();
+  config.name = fs::path(config.dir).filename().string();
+  config.description = std::move(nemo.name);
+  config.perception = std::move(nemo.perception);
+  config.lm = nemo.lm;
+  config.lora = nemo.lora.value_or(models::LoraConfig{});
   config.tokenizer_file = config.dir;
   return config;
 }
@@ -342,8 +300,9 @@ models::TensorMap load_model_tensors(ModelConfig& config) {
 
 std::vector<std::string> ignorable_tensors(ModelKind kind) {
   if (kind == ModelKind::kBundled) return {"codec.encoder.*"};
-  return {"audio_codec.mel_loss_fn.*", "audio_codec.stft_loss_fn.*", "*.num_batches_tracked",
-          "audio_codec.audio_encoder.*", "_control_codes"};
+  std::vector<std::string> out = models::nemo_ignorable_tensors();
+  out.emplace_back("_control_codes");
+  return out;
 }
 
 PartPrefixes part_prefixes(ModelKind kind) {

@@ -11,6 +11,7 @@
 #include "codecs/neural/convnext_codec.h"
 #include "codecs/neural/nano_codec.h"
 #include "models/duplex_lm.h"
+#include "models/nemo_duplex.h"
 #include "models/tokenizer.h"
 #include "models/weights/state_dict.h"
 #include "models/weights/weight_reader.h"
@@ -30,8 +31,8 @@ struct ModelConfig {
   std::string name, version, description, license;
 
   EncoderFamily encoder_family = EncoderFamily::kWhisper;
-  models::WhisperEncoder::Config
-      whisper;  ///< When encoder_family is kWhisper; kNemo: read `perception` of the file.
+  models::WhisperEncoder::Config whisper;   ///< When encoder_family is kWhisper,
+  models::NemoPerceptionConfig perception;  ///< when it is kNemo.
 
   /// text_pad, and for NeMo tie_text, are known only after load_model_tokenizer and
   /// load_model_tensors.

@@ -94,9 +94,7 @@ NemoBundle load_nemo_bundle(const std::string& folder, const NemoBundleOptions& 
   bundle.config = models::parse_nemo_duplex(config, llm, codec_config.num_groups, num_codes,
                                             bundle.tokenizer->text_pad(), options.context);
   config.finish();
-  if (bundle.config.lora)
-    models::merge_lora(tensors, {bundle.config.lora->alpha, bundle.config.lora->is_rank_stabilised},
-                       weights_file);
+  if (bundle.config.lora) models::merge_lora(tensors, *bundle.config.lora, weights_file);
   if (archive) replace_codec(tensors, *archive);
 
   models::TensorMapReader reader(std::move(tensors), weights_file,

@@ -7,8 +7,10 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "models/weights/safetensors.h"
 #include "runtime/engine/write_model.h"
 #include "tests/support/golden_weights.h"
+#include "tests/support/nemo_tiny.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_model.h"
 
@@ -46,6 +48,57 @@ TEST_CASE("a valid model is described: parts, sizes, rates, cost", "[unit]") {
   CHECK_THAT(description_text(d),
              Catch::Contains("valid: every tensor is there, fits and is finite"));
   CHECK(nlohmann::json::parse(description_json(d))["parts"].size() == 3);
+}
+
+TEST_CASE("a NeMo bundle is described: parts, state, cost", "[unit]") {
+  const duet::support::TempDir folder;
+  duet::test::write_tiny_bundle(folder, duet::test::tiny_nemo_config());
+  const Description d = describe_model(folder.path());
+  INFO(description_text(d));
+  CHECK(d.problems.empty());
+  CHECK(d.kind == "NeMo bundle");
+  CHECK(d.description == "NeMo duplex, LLM tiny");
+  CHECK(d.out_sample_rate_hz == 22050);
+  CHECK(d.out_step_samples == 1764);
+  CHECK(d.num_codebooks == 2);
+  REQUIRE(d.parts.size() == 3);
+  // Every value belongs to a part, but for the gains that folding the weight norm takes away.
+  int64_t gains = 0;
+  for (const auto& [name, tensor] :
+       duet::models::load_safetensors(folder.file("model.safetensors")))
+    if (name.ends_with("weight_g") || name.ends_with("original0")) gains += tensor.numel();
+  CHECK(gains > 0);
+  CHECK(d.parts[0].num_values + d.parts[1].num_values + d.parts[2].num_values ==
+        d.num_values - gains);
+
+  // Mel: 8 hops of 80 filters over 257 bins. Subsampling: 80 bins become 41, 21, 11 in 8 channels,
+  // 4, 2, 1 frames of them for one at the end, 3x3 and then 1x1; a matrix from 8 x 11 to 32.
+  const int64_t mel = 8 * 80 * 257;
+  const int64_t subsampling = 4 * 41 * 8 * 9 + 2 * 21 * 8 * (9 + 8) + 11 * 8 * (9 + 8) + 88 * 32;
+  // A layer of 32: two feed-forwards of 64; q, k, v, o; scores and sums over 4 + 2 frames and the 7
+  // distances between them; 32 -> 64, 9 taps, 32 -> 32.
+  const int64_t layer = 2 * 2 * 32 * 64 + 4 * 32 * 32 + (2 * 6 + 7) * 32 + 3 * 32 * 32 + 9 * 32;
+  // Two in the encoder; the adapter has a matrix and one; then the projection to 48.
+  CHECK(d.parts[0].macs_per_step == mel + subsampling + 2 * layer + 32 * 32 + layer + 32 * 48);
+  // q and o 48 x 48, k and v 48 x 24; feed-forward 3 x 48 x 64; scores and sums over 2048
+  // positions.
+  CHECK(d.parts[1].macs_per_step ==
+        2 * (2 * 48 * 48 + 2 * 48 * 24 + 3 * 48 * 64 + 2 * 2048 * 48) + 48 * (40 + 2 * 63));
+  CHECK(d.parts[2].macs_per_step > 0);
+  for (const PartFigures& part : d.parts) CHECK(part.state_bytes > 0);
+  CHECK(d.parts[0].delay_ms == Approx((1280 + 200) / 16.0));
+  CHECK_THAT(description_text(d), Catch::Contains("FastConformer of 2 layers, conformer adapter"));
+}
+
+TEST_CASE("a NeMo bundle's misspelt key is found by describe as by the engine", "[unit]") {
+  const duet::support::TempDir folder;
+  std::string config = duet::test::tiny_nemo_config();
+  duet::test::write_tiny_bundle(folder, config);
+  config.replace(config.find("\"n_layers\""), 10, "\"n_layrs\": 1, \"n_layers\"");
+  folder.write("config.json", config);
+  const Description d = describe_model(folder.path());
+  REQUIRE(d.problems.size() == 1);
+  CHECK_THAT(d.problems[0], Catch::Contains("perception.encoder.n_layrs"));
 }
 
 TEST_CASE("every problem of a directory is told at once", "[unit]") {

@@ -7,9 +7,11 @@
 #include <filesystem>
 
 #include "models/weights/safetensors.h"
+#include "runtime/core/config_reader.h"
 #include "runtime/core/error.h"
 #include "runtime/engine/write_model.h"
 #include "tests/support/golden_weights.h"
+#include "tests/support/nemo_tiny.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_model.h"
 
@@ -32,15 +34,13 @@ std::string told(const TemporaryFolder& folder, Call&& call) {
 }
 
 void write_nemo_model(const TemporaryFolder& folder, bool is_tied) {
-  folder.write(
-      "config.json",
-      R"({"pretrained_llm": "x", "perception": {"target": "y"}, "duplex_user_channel_weight": 2.0,
-    "lora": {"task_type": "CAUSAL_LM", "r": 2, "lora_alpha": 4}})");
-  folder.write(
-      "llm_config.json",
-      R"({"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "intermediate_size": 24, "vocab_size": 420, "rms_norm_eps": 1e-5, "rope_scaling": null,
-    "max_position_embeddings": 2048})");
+  auto config = duet::core::ConfigReader::parse(duet::test::tiny_nemo_config(), "config.json");
+  config.override_with("lora={task_type: CAUSAL_LM, r: 2, lora_alpha: 4}");
+  folder.write("config.json", config.to_json());
+  auto llm = duet::core::ConfigReader::parse(duet::test::tiny_llm_config(), "llm_config.json");
+  llm.override_with("head_dim=null");
+  llm.override_with("vocab_size=420");
+  folder.write("llm_config.json", llm.to_json());
   folder.write("codec_config.yaml",
                "sample_rate: 22050\nsamples_per_frame: 1764\n"
                "vector_quantizer: {_target_: x.GroupFiniteScalarQuantizer, num_groups: 2, "
@@ -53,12 +53,12 @@ void write_nemo_model(const TemporaryFolder& folder, bool is_tied) {
   folder.write("tokenizer_config.json",
                R"({"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"})");
   const std::string q = "llm.base_model.model.layers.0.self_attn.q_proj";
-  duet::models::TensorMap tensors = {{q + ".base_layer.weight", at::ones({16, 16})},
-                                     {q + ".lora_A.default.weight", at::ones({2, 16})},
-                                     {q + ".lora_B.default.weight", at::ones({16, 2})},
+  duet::models::TensorMap tensors = {{q + ".base_layer.weight", at::ones({48, 48})},
+                                     {q + ".lora_A.default.weight", at::ones({2, 48})},
+                                     {q + ".lora_B.default.weight", at::ones({48, 2})},
                                      {"audio_codec.x.weight_g", at::ones({2, 1})},
                                      {"audio_codec.x.weight_v", at::ones({2, 4})}};
-  if (!is_tied) tensors["lm_head.weight"] = at::ones({420, 16});
+  if (!is_tied) tensors["lm_head.weight"] = at::ones({420, 48});
   duet::models::save_safetensors(folder / "model.safetensors", tensors);
 }
 
@@ -159,8 +159,10 @@ TEST_CASE("a NeMo bundle: side files, LoRA, weight norm, tied head", "[unit]") {
     write_nemo_model(folder, is_tied);
     ModelConfig config = read_model_config(folder.path());
     CHECK(config.kind == ModelKind::kNemo);
-    CHECK(config.lm.llm.head_dim == 4);
+    CHECK(config.lm.llm.head_dim == 12);
     CHECK(config.lm.llm.kv_heads == 2);
+    CHECK(config.lm.llm.window == 2048);
+    CHECK(config.perception.encoder.conformer.num_layers == 2);
     CHECK(config.lm.user_channel_weight == 2.0);
     CHECK(config.lm.num_codebooks == 2);
     CHECK(config.lm.code_vocab == 63);

@@ -3,9 +3,6 @@
 
 #include <catch2/catch.hpp>
 
-#include "models/weights/safetensors.h"
-#include "runtime/core/config_reader.h"
-#include "runtime/engine/nemo_bundle.h"
 #include "runtime/engine/torch_engine.h"
 #include "tests/support/golden_weights.h"
 #include "tests/support/nemo_golden.h"
@@ -14,41 +11,11 @@
 
 using namespace duet;
 
-namespace {
-
-/// The golden tiny model with a codec of 1764 samples a frame, so that a step is 80 ms on both
-/// sides.
-void write_bundle(const support::TempDir& folder, const std::string& config) {
-  core::ConfigReader codec =
-      core::ConfigReader::parse(test::tiny_codec_config(), "codec_config.yaml");
-  codec.override_with("audio_decoder.up_sample_rates=[42, 42]");
-  codec.override_with("samples_per_frame=1764");
-  test::GoldenWeightReader reader;
-  const models::WeightScope root(reader);
-  const auto parsed = models::parse_nemo_duplex(
-      core::ConfigReader::parse(config, "config.json"),
-      models::parse_nemo_llm(core::ConfigReader::parse(test::tiny_llm_config(), "llm_config.json")),
-      2, 60, 0);
-  const models::NemoPerception perception(parsed.perception, root.sub("perception"));
-  const models::DuplexLm lm(parsed.lm, root);
-  const codecs::NanoDecoder decoder(codecs::NanoCodecConfig::parse(codec), root.sub("audio_codec"));
-  folder.write("config.json", config);
-  folder.write("llm_config.json", test::tiny_llm_config());
-  folder.write("codec_config.yaml", codec.to_json());
-  folder.write("tokenizer.json", test::tiny_tokenizer());
-  folder.write(
-      "tokenizer_config.json",
-      R"({"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": null})");
-  models::save_safetensors(folder.file("model.safetensors"), reader.tensors());
-}
-
-}  // namespace
-
 TEST_CASE("a NeMo bundle speaks through the engine, chunks of two frames included", "[e2e]") {
   // With [4, 1] two frames come every second block: the voice is one block late, the words are the
   // same.
   const support::TempDir folder;
-  write_bundle(folder, test::tiny_nemo_config());
+  test::write_tiny_bundle(folder, test::tiny_nemo_config());
   const auto engine = engine::load_engine(folder.path());
   CHECK(engine->info().output_block_samples == 1764);
   CHECK(engine->info().output_rate_hz == 22050);

@@ -1,6 +1,7 @@
 #include "tests/support/nemo_tiny.h"
 
 #include "models/nemo_duplex.h"
+#include "models/weights/safetensors.h"
 #include "tests/support/nemo_golden.h"
 
 namespace duet::test {
@@ -89,6 +90,29 @@ std::string tiny_tokenizer() {
  "model": {"type": "BPE", "dropout": null, "unk_token": "<unk>", "continuing_subword_prefix": null,
   "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": false, "vocab": {)" +
          vocab + R"(}, "merges": []}})";
+}
+
+void write_tiny_bundle(const support::TempDir& folder, const std::string& config) {
+  core::ConfigReader codec = core::ConfigReader::parse(tiny_codec_config(), "codec_config.yaml");
+  codec.override_with("audio_decoder.up_sample_rates=[42, 42]");
+  codec.override_with("samples_per_frame=1764");
+  GoldenWeightReader reader;
+  const models::WeightScope root(reader);
+  const auto parsed = models::parse_nemo_duplex(
+      core::ConfigReader::parse(config, "config.json"),
+      models::parse_nemo_llm(core::ConfigReader::parse(tiny_llm_config(), "llm_config.json")), 2,
+      60, 0);
+  const models::NemoPerception perception(parsed.perception, root.sub("perception"));
+  const models::DuplexLm lm(parsed.lm, root);
+  const codecs::NanoDecoder decoder(codecs::NanoCodecConfig::parse(codec), root.sub("audio_codec"));
+  folder.write("config.json", config);
+  folder.write("llm_config.json", tiny_llm_config());
+  folder.write("codec_config.yaml", codec.to_json());
+  folder.write("tokenizer.json", tiny_tokenizer());
+  folder.write(
+      "tokenizer_config.json",
+      R"({"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": null})");
+  models::save_safetensors(folder.file("model.safetensors"), reader.tensors());
 }
 
 void make_golden_tiny(GoldenWeightReader& reader) {

@@ -6,6 +6,7 @@
 #include "codecs/neural/nano_codec.h"
 #include "models/duplex_lm.h"
 #include "tests/support/golden_weights.h"
+#include "tests/support/temp_dir.h"
 
 namespace duet::test {
 
@@ -17,6 +18,10 @@ std::string tiny_llm_config();
 std::string tiny_codec_config();
 /// A tokenizer.json of 40 pieces with unk 0, bos 1, eos 2.
 std::string tiny_tokenizer();
+
+/// A bundle with that config.json: the golden tiny model with a codec of 1764 samples a frame, so
+/// that a step is 80 ms on both sides.
+void write_tiny_bundle(const support::TempDir& folder, const std::string& config);
 
 /// Makes every tensor the golden tiny model asks for by building it.
 void make_golden_tiny(GoldenWeightReader& reader);
