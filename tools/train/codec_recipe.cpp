@@ -10,28 +10,44 @@
 namespace duet::train {
 namespace {
 
-std::vector<Utterance> read_sets(const core::ConfigReader& data, const char* key,
-                                 int sample_rate_hz) {
-  std::vector<Utterance> out;
-  for (const core::ConfigReader& part : data.sub_list(key)) {
-    SpeechSetConfig set;
-    set.manifests = part.get_string_list("manifests");
-    set.role = part.get_string("role", "agent");
-    set.split = part.get_string("split", "");
-    set.skip_unreadable = part.get_bool("skip_unreadable", true);
-    set.cache_file = part.get_string("cache", "");
-    set.edge_ms = part.get_double("edge_ms", set.edge_ms, core::DoubleRange{0.0, 200.0});
-    set.trim_db = part.get_double("trim_db", set.trim_db, core::DoubleRange{10.0, 80.0});
+struct Part {
+  SpeechSetConfig set;
+  size_t every = 1;  // one of so many utterances
+};
+
+std::vector<Part> read_parts(const core::ConfigReader& data, const char* key, int sample_rate_hz,
+                             std::vector<NamedFile>& files) {
+  std::vector<Part> out;
+  for (const core::ConfigReader& node : data.sub_list(key)) {
+    Part part;
+    SpeechSetConfig& set = part.set;
+    set.manifests = node.get_string_list("manifests");
+    set.role = node.get_string("role", "agent");
+    set.split = node.get_string("split", "");
+    set.skip_unreadable = node.get_bool("skip_unreadable", true);
+    set.cache_file = node.get_string("cache", "");
+    set.edge_ms = node.get_double("edge_ms", set.edge_ms, core::DoubleRange{0.0, 200.0});
+    set.trim_db = node.get_double("trim_db", set.trim_db, core::DoubleRange{10.0, 80.0});
     set.sample_rate_hz = sample_rate_hz;
-    const int64_t hold_out = part.get_int("every", 1, core::IntRange{1, 100000});
-    std::vector<Utterance> found = load_speech_set(set);
-    for (size_t i = 0; i < found.size(); i += static_cast<size_t>(hold_out))
-      out.push_back(std::move(found[i]));
+    part.every = static_cast<size_t>(node.get_int("every", 1, core::IntRange{1, 100000}));
+    for (const std::string& path : set.manifests)
+      files.push_back({node.path() + ".manifests", path});
+    out.push_back(std::move(part));
   }
+  return out;
+}
+
+std::vector<Utterance> load_parts(const std::vector<Part>& parts, const char* what) {
+  std::vector<Utterance> out;
   double seconds = 0.0;
-  for (const Utterance& utterance : out)
-    seconds += static_cast<double>(utterance.samples.size()) / sample_rate_hz;
-  std::fprintf(stderr, "%s: %zu utterances, %.2f h\n", key, out.size(), seconds / 3600.0);
+  for (const Part& part : parts) {
+    std::vector<Utterance> found = load_speech_set(part.set);
+    for (size_t i = 0; i < found.size(); i += part.every) {
+      out.push_back(std::move(found[i]));
+      seconds += static_cast<double>(out.back().samples.size()) / part.set.sample_rate_hz;
+    }
+  }
+  std::fprintf(stderr, "%s: %zu utterances, %.2f h\n", what, out.size(), seconds / 3600.0);
   return out;
 }
 
@@ -83,10 +99,14 @@ int train_codec(const RecipeOptions& options) {
   const std::string initial = config.get_string("initial", "");
   const core::ConfigReader data = config.sub("data");
   const int rate = static_cast<int>(task_config.codec.sample_rate_hz);
-  std::vector<Utterance> train = read_sets(data, "train", rate),
-                         heldout = read_sets(data, "heldout", rate);
+  std::vector<NamedFile> files{{"initial", initial}};
+  const std::vector<Part> train_parts = read_parts(data, "train", rate, files),
+                          heldout_parts = read_parts(data, "heldout", rate, files);
   data.ignore({"encode"});  // of `duet train codes`, which shares this file
   config.finish();
+  require_files(config, files);
+  std::vector<Utterance> train = load_parts(train_parts, "train"),
+                         heldout = load_parts(heldout_parts, "heldout");
 
   ParameterStore store(loop.seed, read_initial(initial, {}), initial);
   CodecTask task(task_config, store, std::move(train), std::move(heldout));
@@ -115,9 +135,12 @@ int encode_code_set(const RecipeOptions& options) {
   if (!options.out_dir.empty()) out = options.out_dir;
   const std::string file = config.get_string("initial");
   const core::ConfigReader data = config.sub("data");
-  const std::vector<Utterance> utterances =
-      read_sets(data, "encode", static_cast<int>(codec.sample_rate_hz));
+  std::vector<NamedFile> files{{"initial", file}};
+  const std::vector<Part> parts =
+      read_parts(data, "encode", static_cast<int>(codec.sample_rate_hz), files);
   config.ignore_rest();
+  require_files(config, files);
+  const std::vector<Utterance> utterances = load_parts(parts, "encode");
 
   models::TensorMapReader reader(read_initial(file, {"encoder."}), file);
   const codecs::ConvNextEncoder encoder(codec, models::WeightScope(reader).sub("encoder"));

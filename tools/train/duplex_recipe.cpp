@@ -205,6 +205,14 @@ int train_duplex(const RecipeOptions& options) {
   material_config.cache_dir = data.get_string("cache", loop.out_dir + "/cache");
   DialogueConfig dialogue = read_dialogue(config.sub_or_empty("dialogue"), config);
   config.finish();
+  std::vector<NamedFile> files{{"encoder_weights", encoder_weights},
+                               {"ctc_pieces", ctc_pieces},
+                               {"codec_weights", codec_weights},
+                               {"start_from", start_from}};
+  for (const std::string& path : material_config.manifests)
+    files.push_back({"data.manifests", path});
+  for (const std::string& path : material_config.scripts) files.push_back({"data.scripts", path});
+  require_files(config, files);
 
   fs::create_directories(loop.out_dir);
   const std::string pieces_path =

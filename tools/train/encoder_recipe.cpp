@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -24,28 +25,42 @@ models::WhisperEncoder::Config read_encoder(const core::ConfigReader& node) {
   return out;
 }
 
-std::vector<Utterance> read_sets(const core::ConfigReader& node, const char* what,
-                                 const std::string& cache) {
+struct Part {
   SpeechSetConfig set;
-  set.manifests = node.get_string_list("manifests");
-  set.role = node.get_string("role", "user");
-  set.split = node.get_string("split", "");
-  set.skip_unreadable = node.get_bool("skip_unreadable", true);
-  set.cache_file = cache;
-  std::vector<Utterance> out = load_speech_set(set);
-  const int64_t limit = node.get_int("limit", 0, core::IntRange{0, 1000000});
-  if (limit > 0 && static_cast<int64_t>(out.size()) > limit) {  // evenly spread
-    std::vector<Utterance> some;
-    for (int64_t i = 0; i < limit; ++i)
-      some.push_back(
-          std::move(out[static_cast<size_t>(i * static_cast<int64_t>(out.size()) / limit)]));
-    out = std::move(some);
+  int64_t limit = 0;  // utterances at most, evenly spread; 0: all
+};
+
+std::vector<Part> read_parts(const core::ConfigReader& data, const char* key,
+                             std::vector<NamedFile>& files) {
+  std::vector<Part> out;
+  for (const core::ConfigReader& node : data.sub_list(key)) {
+    Part part;
+    part.set.manifests = node.get_string_list("manifests");
+    part.set.role = node.get_string("role", "user");
+    part.set.split = node.get_string("split", "");
+    part.set.skip_unreadable = node.get_bool("skip_unreadable", true);
+    part.limit = node.get_int("limit", 0, core::IntRange{0, 1000000});
+    for (const std::string& path : part.set.manifests)
+      files.push_back({node.path() + ".manifests", path});
+    out.push_back(std::move(part));
   }
-  double seconds = 0.0;
-  for (const Utterance& utterance : out)
-    seconds += static_cast<double>(utterance.samples.size()) / 16000.0;
-  std::fprintf(stderr, "%s: %zu utterances, %.2f h\n", what, out.size(), seconds / 3600.0);
   return out;
+}
+
+std::vector<Utterance> load_parts(const std::vector<Part>& parts, const char* what) {
+  std::vector<Utterance> all;
+  for (const Part& part : parts) {
+    std::vector<Utterance> found = load_speech_set(part.set);
+    const size_t total = found.size(),
+                 kept = part.limit > 0 ? std::min(total, static_cast<size_t>(part.limit)) : total;
+    double seconds = 0.0;
+    for (size_t i = 0; i < kept; ++i) {
+      all.push_back(std::move(found[i * total / kept]));
+      seconds += static_cast<double>(all.back().samples.size()) / 16000.0;
+    }
+    std::fprintf(stderr, "%s: %zu utterances, %.2f h\n", what, kept, seconds / 3600.0);
+  }
+  return all;
 }
 
 }  // namespace
@@ -65,17 +80,13 @@ int train_encoder(const RecipeOptions& options) {
   task_config.bf16 = config.get_bool("bf16", true);
   const std::string whisper = config.get_string("whisper", "");
   const core::ConfigReader data = config.sub("data");
-  std::vector<Utterance> train;
-  for (const core::ConfigReader& part : data.sub_list("train")) {
-    std::vector<Utterance> more = read_sets(part, "training set", "");
-    std::move(more.begin(), more.end(), std::back_inserter(train));
-  }
-  std::vector<Utterance> heldout;
-  for (const core::ConfigReader& part : data.sub_list("heldout")) {
-    std::vector<Utterance> more = read_sets(part, "held-out set", "");
-    std::move(more.begin(), more.end(), std::back_inserter(heldout));
-  }
+  std::vector<NamedFile> files{{"whisper", whisper}};
+  const std::vector<Part> train_parts = read_parts(data, "train", files),
+                          heldout_parts = read_parts(data, "heldout", files);
   config.finish();
+  require_files(config, files);
+  std::vector<Utterance> train = load_parts(train_parts, "training set"),
+                         heldout = load_parts(heldout_parts, "held-out set");
 
   std::vector<std::string> texts;
   for (const Utterance& utterance : train) texts.push_back(normalise_transcript(utterance.text));

@@ -45,6 +45,11 @@ int train_export(const RecipeOptions& options) {
   model.interruptibility = config.get_double("interruptibility", 0.0);
   const std::string recipe = config.get_string("recipe"), note = config.get_string("note", "");
   config.finish();
+  require_files(config, {{"duplex", duplex},
+                         {"codec", codec},
+                         {"tokenizer", model.tokenizer_file},
+                         {"ctc_pieces", model.ctc_tokenizer_file},
+                         {"recipe", recipe}});
 
   models::TensorMap tensors;
   const models::TensorMap trained = models::load_safetensors(duplex),

@@ -81,6 +81,22 @@ AugmentConfig read_augment(const core::ConfigReader& config) {
   return out;
 }
 
+void require_files(const core::ConfigReader& config, const std::vector<NamedFile>& files) {
+  std::string keys, paths;
+  for (const NamedFile& file : files) {
+    std::error_code unreadable;
+    if (file.path.empty() || std::filesystem::exists(file.path, unreadable)) continue;
+    keys += (keys.empty() ? "" : ", ") + file.key;
+    paths += (paths.empty() ? "no " : ", no ") + file.path;
+  }
+  if (!keys.empty())
+    throw core::ConfigError({.subject = keys,
+                             .expected = "a file that is there",
+                             .found = paths,
+                             .file = config.file(),
+                             .hint = {}});
+}
+
 std::string make_pieces(const std::vector<std::string>& texts, const std::string& prefix, int size,
                         const std::string& flags) {
   const std::string model = prefix + ".model";

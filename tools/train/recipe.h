@@ -37,6 +37,13 @@ AugmentConfig read_augment(const core::ConfigReader& config);
 std::string make_pieces(const std::vector<std::string>& texts, const std::string& prefix, int size,
                         const std::string& flags = "");
 
+/// Files that a configuration names. Throws one core::ConfigError about every key whose file or
+/// folder is not there; empty paths are passed over. Called before anything slow.
+struct NamedFile {
+  std::string key, path;
+};
+void require_files(const core::ConfigReader& config, const std::vector<NamedFile>& files);
+
 // The stages. Each returns 0, or 130 after Ctrl-C (saved).
 int train_encoder(const RecipeOptions& options);
 int train_duplex(const RecipeOptions& options);
