@@ -66,7 +66,11 @@ TEST_CASE("duet run refuses bad recordings with one line and exit code 1", "[uni
 }
 
 TEST_CASE("duet run wants a recording or a text, not both and not neither", "[unit]") {
-  CHECK(run({}).result == 2);
+  const Captured bare = run({});
+  CHECK(bare.result == 2);
+  CHECK(bare.out.empty());
+  CHECK(std::count(bare.err.begin(), bare.err.end(), '\n') == 1);
+  CHECK_THAT(bare.err, Contains("recording IN") && Contains("--text") && Contains("--help"));
   CHECK(run({"a.wav", "--text", "hello"}).result == 2);
   CHECK(run({"a.wav", "--temperature", "5"}).result == 2);
   const Captured help = run({"--help"});

@@ -26,6 +26,12 @@ std::size_t terminal_columns() {
 }
 
 int run(Options& options) {
+  if (options.job.input.empty() && options.job.text.empty()) {
+    std::cerr
+        << "duet: run: expected a recording IN (WAV, FLAC, Ogg; - for stdin) or --text WORDS, "
+           "found neither (see duet run --help)\n";
+    return 2;
+  }
   options.job.terminal_columns = terminal_columns();
   const core::InterruptScope interrupt_scope;
   runtime::run_job(
@@ -53,7 +59,7 @@ void add_run(CLI::App& app, Dispatch& dispatch) {
                     "WAV, FLAC or Ogg file of any rate, or - for raw 16-bit mono samples on stdin");
   input->add_option("--text", job.text,
                     "Words to be spoken by flite or espeak-ng instead of a recording");
-  input->require_option(1);
+  input->require_option(0, 1);
   command->add_option("-o,--output", job.output, "Stereo WAV to write");
   command->add_option("--timeline", job.timeline, "JSON file to write: turns, latencies, speed");
   command->add_option("--model", options->model,
