@@ -355,6 +355,10 @@ TEST = {"sum": 44, "order": 46, "capital": 18, "opposite": 14, "fact": 22, "spel
         "list": 3, "count": 8, "unknown": 26, "cancel": 2, "stop": 16, "backchannel": 16}
 
 
+VOICES_TEST = {"sum": 44, "order": 46, "capital": 20, "opposite": 14, "fact": 22, "spell": 12, "name": 10, "talk": 18, "list": 3, "count": 6,
+               "unknown": 12}
+
+
 def agent_jobs(spec, store):
     """Agent replies still to be spoken: (text, topic). What is short of context first, then orders and sums."""
     have = {line["text"] for line in store.lines if line["role"] == "agent" and line["split"] == "train"}
@@ -405,6 +409,19 @@ def test_jobs(spec):
     return [job for group in order for job in group]
 
 
+def voices_jobs(spec):
+    """The second test set: texts that are trained on, in voices that are not: (text, voice, speed, item), any prefix a mix."""
+    r = random.Random("voices")
+    voices = spec.spec["voices"]["heldout"]
+    pools = {}
+    for i in spec.items:
+        if i.split == "train" and i.reply and i.key and not i.alone:
+            pools.setdefault(i.topic, []).append(i)
+    chosen = [i for t, n in VOICES_TEST.items() for i in r.sample(pools.get(t, []), min(n, len(pools.get(t, []))))]
+    r.shuffle(chosen)
+    return [(i, voices[k % len(voices)], round(r.uniform(0.9, 1.12), 2)) for k, i in enumerate(chosen)]
+
+
 def user_jobs(spec, names):
     """An endless stream of (item, voice, speed): topics by MIX; orders in the order in which their replies are made."""
     r = random.Random("users 1")
@@ -444,9 +461,10 @@ def run_kokoro(store, spec, cache, until, agent_share, skip_test, only):
     users = user_jobs(spec, names)
     if only in ("user", "test"):
         first, rest = [], []
+    familiar = [] if skip_test else voices_jobs(spec)
     if only in ("agent", "user"):
-        tests = []
-    progress = Progress(len(first) + len(rest) + len(tests) + 20000, "kokoro")
+        tests = familiar = []
+    progress = Progress(len(first) + len(rest) + len(tests) + len(familiar) + 20000, "kokoro")
 
     def speak_agent(text):
         id_ = file_id("agent", agent, text)
@@ -461,6 +479,13 @@ def run_kokoro(store, spec, cache, until, agent_share, skip_test, only):
             return store.save(engine.speak(text, voice, speed), 24000, "user", id_, split="heldout", voice=voice, engine="kokoro",
                               speed=speed, **fields)
 
+    def speak_familiar(job):
+        item, voice, speed = job
+        id_ = file_id("voices", voice, speed, item.text)
+        if id_ not in store.done:
+            return store.save(engine.speak(item.text, voice, speed), 24000, "user", id_, split="voices", voice=voice, engine="kokoro",
+                              speed=speed, **line_of(item))
+
     def speak_user(job):
         item, voice, speed = job
         id_ = file_id("user", voice, speed, item.text)
@@ -471,6 +496,7 @@ def run_kokoro(store, spec, cache, until, agent_share, skip_test, only):
     def order():
         yield from ((speak_agent, t) for t in first)
         yield from ((speak_test, j) for j in tests)
+        yield from ((speak_familiar, j) for j in familiar)
         waiting, balance = list(rest), 0.0
         while only != "test" and (waiting or only != "agent"):
             balance += 1 if only == "agent" else agent_share
