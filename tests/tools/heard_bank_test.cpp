@@ -19,8 +19,7 @@ Heard heard(const std::vector<int64_t>& ids, const std::vector<float>& speaking,
   const auto steps = static_cast<int64_t>(ids.size());
   Heard out{at::arange(steps, at::kFloat).view({1, steps, 1}).expand({1, steps, 4}).contiguous(),
             at::full({1, steps, 3}, (1.0 - share) / 2.0), speaking};
-  for (int64_t t = 0; t < steps; ++t)
-    out.posterior[0][t][ids[static_cast<size_t>(t)]] = share;
+  for (int64_t t = 0; t < steps; ++t) out.posterior[0][t][ids[static_cast<size_t>(t)]] = share;
   return out;
 }
 
@@ -29,7 +28,8 @@ Heard heard(const std::vector<int64_t>& ids, const std::vector<float>& speaking,
 TEST_CASE("frames are drawn by what they were recognised as", "[unit]") {
   HeardBank bank(2);
   CHECK_FALSE(bank.covers({0}));
-  // piece 0 at 1, a blank inside speech at 2, piece 1 at 3; silence from 9 on (4 steps after the last speech)
+  // piece 0 at 1, a blank inside speech at 2, piece 1 at 3; silence from 9 on (4 steps after the
+  // last speech)
   const Heard h = heard({2, 0, 2, 1, 2, 2, 2, 2, 2, 2}, {0, 1, 1, 1, 1, 0, 0, 0, 0, 0});
   bank.add(h.user, h.posterior, {&h.speaking});
   CHECK(bank.num_covered() == 2);

@@ -202,6 +202,9 @@ int train_duplex(const RecipeOptions& options) {
     task_config.written_dialogues =
         config.get_int("written_dialogues", task_config.batch_dialogues, core::IntRange{0, 10000});
   task_config.written_weight = config.get_double("written_weight", task_config.written_weight);
+  task_config.written_features = config.get_bool("written_features", task_config.written_features);
+  task_config.feature_dropout = config.get_double("feature_dropout", task_config.feature_dropout,
+                                                  core::DoubleRange{0.0, 1.0});
   material_config.cache_dir = data.get_string("cache", loop.out_dir + "/cache");
   DialogueConfig dialogue = read_dialogue(config.sub_or_empty("dialogue"), config);
   config.finish();

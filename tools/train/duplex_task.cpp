@@ -105,6 +105,15 @@ void DuplexTask::remember_frames(const at::Tensor& user, const std::vector<Dialo
   bank_.add(user, posterior, speaking);
 }
 
+at::Tensor DuplexTask::drop_features(const at::Tensor& user, std::mt19937_64& rng) const {
+  if (!config_.has_ctc_input || config_.feature_dropout <= 0.0) return user;
+  at::Tensor keep = at::ones({user.size(0), 1, user.size(2)});
+  for (int64_t b = 0; b < user.size(0); ++b)
+    if (chance(rng, config_.feature_dropout))
+      keep[b].narrow(1, 0, config_.encoder.top_width).zero_();
+  return user * keep;
+}
+
 DuplexTask::Written DuplexTask::draw_written(std::mt19937_64& rng) {
   Written out;
   // A dialogue with a piece that no frame is known of is left out; the bank fills within the first
@@ -114,7 +123,9 @@ DuplexTask::Written DuplexTask::draw_written(std::mt19937_64& rng) {
     WrittenDialogue drawn =
         written_->mix(dialogue_seed(config_.data_seed ^ 0x5EEDu, written_index_++));
     if (!bank_.covers(drawn.heard)) continue;
-    out.user.push_back(bank_.draw(drawn.heard, rng).unsqueeze(0).to(at::kFloat));
+    at::Tensor user = bank_.draw(drawn.heard, rng).unsqueeze(0).to(at::kFloat);
+    if (!config_.written_features) user.narrow(2, 0, config_.encoder.top_width).zero_();
+    out.user.push_back(user);
     out.dialogues.push_back(std::move(drawn.dialogue));
   }
   return out;
@@ -205,6 +216,7 @@ Metrics DuplexTask::step(const StepContext& context, std::mt19937_64& rng) {
     }
     at::Tensor user = drawn.user.defined() ? drawn.user : user_vectors(heard);
     if (learns_to_hear) remember_frames(user.detach().to(at::kBFloat16), dialogues);
+    user = drop_features(user, rng);
     at::Tensor text_in = batch.text_in, codes_in = batch.codes_in;
     if (has_written) {
       user = at::cat({user, at::cat(written.user)});

@@ -48,6 +48,12 @@ class DuplexTask : public TrainTask {
     /// text loss counts `written_weight` times the spoken ones'.
     int64_t written_dialogues = 0;
     double written_weight = 1.0;
+    /// Are written dialogues heard with the features of the kept frames (which bring words of where
+    /// they come from) or with zeros in their place, by the CTC posterior alone?
+    bool written_features = false;
+    /// Share of the spoken dialogues in which the features are zeros, too (needs has_ctc_input), so
+    /// that both kinds are understood in one way.
+    double feature_dropout = 0.3;
     double ctc_weight = 0.3, speaking_weight = 0.1;
     bool bf16 = true;
     uint64_t data_seed = 1;
@@ -94,6 +100,8 @@ class DuplexTask : public TrainTask {
     std::vector<at::Tensor> user;  ///< [1, T, U] each
   };
   void remember_frames(const at::Tensor& user, const std::vector<Dialogue>& dialogues);
+  /// Zeros in place of the features in user [B, T, U], for the dialogues that the dropout hits.
+  at::Tensor drop_features(const at::Tensor& user, std::mt19937_64& rng) const;
   Written draw_written(std::mt19937_64& rng);
   /// Mean cross-entropy of text_logits [B, T, V], each position by its weight and, with text_focus,
   /// by 1 - p. `losses` gets the plain ones [B * T].

@@ -68,7 +68,8 @@ at::Tensor HeardBank::draw(const std::vector<int64_t>& heard, Random& random) co
 
 int64_t HeardBank::num_covered() const {
   int64_t count = 0;
-  for (int64_t i = 0; i < num_pieces_; ++i) count += !shelves_[static_cast<size_t>(i)].frames.empty();
+  for (int64_t i = 0; i < num_pieces_; ++i)
+    count += !shelves_[static_cast<size_t>(i)].frames.empty();
   return count;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
-// Encoder frames kept by what they were recognised as: written dialogues (written.h) are heard through them, so that the
-// LM's input in writing is made of the same vectors as its input in speech.
+// Encoder frames kept by what they were recognised as: written dialogues (written.h) are heard
+// through them, so that the LM's input in writing is made of the same vectors as its input in
+// speech.
 
 #include <ATen/core/Tensor.h>
 
@@ -14,11 +15,13 @@ namespace duet::train {
 
 class HeardBank {
  public:
-  /// Keeps the last `per_piece` frames of each of `num_pieces` word pieces, and 40 times as many of blanks and silence.
+  /// Keeps the last `per_piece` frames of each of `num_pieces` word pieces, and 40 times as many of
+  /// blanks and silence.
   HeardBank(int64_t num_pieces, int64_t per_piece = 24);
 
-  /// user [B, T, U]; posterior [B, T, num_pieces + 1], the blank last; speaking[b][t] in [0, 1]. A frame counts as a piece
-  /// when that has most of the posterior and more than half of it, as silence when nobody spoke for 4 steps.
+  /// user [B, T, U]; posterior [B, T, num_pieces + 1], the blank last; speaking[b][t] in [0, 1]. A
+  /// frame counts as a piece when that has most of the posterior and more than half of it, as
+  /// silence when nobody spoke for 4 steps.
   void add(const at::Tensor& user, const at::Tensor& posterior,
            const std::vector<const std::vector<float>*>& speaking);
 

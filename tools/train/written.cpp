@@ -26,13 +26,14 @@ WrittenMixer::WrittenMixer(const WrittenConfig& config, std::vector<DialogueScri
       heard_(std::move(heard)),
       said_(std::move(said)) {
   if (conversations_.empty() || clips_.empty())
-    throw core::ConfigError({.subject = "written dialogues",
-                             .expected = "conversations, and replies to lend their codes",
-                             .found = std::to_string(conversations_.size()) + " and " +
-                                      std::to_string(clips_.size())});
+    throw core::ConfigError(
+        {.subject = "written dialogues",
+         .expected = "conversations, and replies to lend their codes",
+         .found = std::to_string(conversations_.size()) + " and " + std::to_string(clips_.size())});
 }
 
-// The codes are those of another reply about as long: the words must come from what was heard and said, not from them.
+// The codes are those of another reply about as long: the words must come from what was heard and
+// said, not from them.
 const AgentClip& WrittenMixer::clip_for(int64_t num_tokens, Random& random) const {
   const AgentClip* best = nullptr;
   for (int attempt = 0; attempt < 12; ++attempt) {
@@ -77,8 +78,7 @@ WrittenDialogue WrittenMixer::mix(uint64_t seed) const {
     int64_t last = -1, previous = kHeardSilence;
     const auto hear = [&](int64_t piece) {
       int64_t at = last < 0 ? t + 1 : last + draw_gap(random);
-      if (piece == previous && at == last + 1)
-        ++at;  // CTC needs a blank between two of the same
+      if (piece == previous && at == last + 1) ++at;  // CTC needs a blank between two of the same
       for (int64_t s = last < 0 ? t : last + 1; s < std::min(at, steps); ++s)
         out.heard[static_cast<size_t>(s)] = kHeardBlank;
       if (at < steps) out.heard[static_cast<size_t>(at)] = piece;
@@ -96,8 +96,7 @@ WrittenDialogue WrittenMixer::mix(uint64_t seed) const {
     const int64_t bos = last + 2 + uniform_index(random, 3);
     const std::vector<int64_t> tokens = said_(turn.reply);
     const AgentClip& clip = clip_for(static_cast<int64_t>(tokens.size()), random);
-    const int64_t frames =
-        std::max<int64_t>(clip.num_frames, static_cast<int64_t>(tokens.size()));
+    const int64_t frames = std::max<int64_t>(clip.num_frames, static_cast<int64_t>(tokens.size()));
     set(bos, config_.text_bos, config_.codebook_size);
     for (int64_t i = 0; i < frames && bos + 1 + i < steps; ++i) {
       if (i < static_cast<int64_t>(tokens.size()))

@@ -1,8 +1,9 @@
 #pragma once
-// Dialogues in writing: the user's turns are word pieces on the dialogue's clock instead of samples, as if a recogniser
-// had heard them; the agent's turns are its text, over codes of some other reply. They cost no speech and no encoder, and
-// only the agent's words are learned from them: what depends on the question (operands, slots, names) comes in all its
-// combinations, where speech shows a few thousand. No tensors.
+// Dialogues in writing: the user's turns are word pieces on the dialogue's clock instead of
+// samples, as if a recogniser had heard them; the agent's turns are its text, over codes of some
+// other reply. They cost no speech and no encoder, and only the agent's words are learned from
+// them: what depends on the question (operands, slots, names) comes in all its combinations, where
+// speech shows a few thousand. No tensors.
 
 #include <cstdint>
 #include <functional>
@@ -36,9 +37,9 @@ class WrittenMixer {
  public:
   using Encode = std::function<std::vector<int64_t>(const std::string& text)>;
 
-  /// `heard` turns a user's text into word pieces of the encoder, `said` an agent's text into tokens. `clips` lend their
-  /// codes ([K, num_frames] each, at least one); `silence` holds K codes. Throws core::ConfigError when there is no
-  /// conversation or no clip.
+  /// `heard` turns a user's text into word pieces of the encoder, `said` an agent's text into
+  /// tokens. `clips` lend their codes ([K, num_frames] each, at least one); `silence` holds K
+  /// codes. Throws core::ConfigError when there is no conversation or no clip.
   WrittenMixer(const WrittenConfig& config, std::vector<DialogueScript> conversations,
                std::vector<AgentClip> clips, std::vector<int64_t> silence, Encode heard,
                Encode said);
