@@ -42,7 +42,10 @@ DuplexTask::DuplexTask(const Config& config, ParameterStore& store,
       written_(std::move(written)),
       bank_(ctc_pieces_.size()),
       questions_(std::move(questions)) {
-  DUET_CHECK(config_.written_dialogues == 0 || (written_ && config_.has_ctc_input));
+  if (config_.written_dialogues > 0 && !(written_ && config_.has_ctc_input))
+    throw core::ConfigError({.subject = "written_dialogues",
+                             .expected = "data.written and ctc_input, or 0",
+                             .found = std::to_string(config_.written_dialogues)});
   config_.encoder.ctc_pieces = ctc_pieces_.size();
   config_.lm.text_vocab = pieces_.size();
   config_.lm.user_width =
