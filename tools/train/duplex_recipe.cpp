@@ -138,7 +138,8 @@ std::vector<Utterance> read_questions(const MaterialConfig& material, int64_t li
   set.max_seconds = 10.0;
   std::map<std::string, std::vector<Utterance>> by_topic;
   for (Utterance& item : load_speech_set(set))
-    if (!item.key.empty() && !item.reply.empty() && item.key != "[]" && item.topic != "stop")
+    if (!item.key.empty() && !item.reply.empty() && item.key != "[]" && item.topic != "stop" &&
+        item.turn == 0)
       by_topic[item.topic].push_back(std::move(item));
   std::vector<Utterance> out;
   for (size_t round = 0; static_cast<int64_t>(out.size()) < limit; ++round) {

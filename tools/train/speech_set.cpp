@@ -174,6 +174,8 @@ std::vector<Utterance> read_manifest(const std::string& path) {
     item.voice = field(line, "voice");
     item.engine = field(line, "engine");
     item.topic = field(line, "topic");
+    if (line.contains("turn") && line["turn"].is_number_integer())
+      item.turn = line["turn"].get<int64_t>();
     item.key = field(line, "key");
     item.reply = field(line, "reply");
     item.path = fs::path(name).is_absolute() ? name : (folder / name).string();

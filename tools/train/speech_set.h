@@ -25,6 +25,7 @@ struct Utterance {
   std::string reply;   ///< The agent's answer, word for word (user utterances).
   std::string path;    ///< Audio file, resolved against the manifest's folder.
   double speed = 1.0;
+  int64_t turn = 0;              ///< Place in its conversation; 0 when it stands alone.
   std::vector<int16_t> samples;  ///< Mono, trimmed, at the set's rate.
 };
 

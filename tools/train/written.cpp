@@ -8,9 +8,9 @@
 namespace duet::train {
 namespace {
 
-// Steps from one piece to the next, as read speech has them (about 4.5 pieces a second).
+// Steps from one piece to the next, as read speech has them (about seven pieces a second).
 int64_t draw_gap(Random& random) {
-  static constexpr std::array<int64_t, 10> kGaps = {1, 1, 2, 2, 2, 2, 3, 3, 4, 5};
+  static constexpr std::array<int64_t, 10> kGaps = {1, 1, 1, 1, 2, 2, 2, 2, 3, 4};
   return kGaps[static_cast<size_t>(uniform_index(random, static_cast<int64_t>(kGaps.size())))];
 }
 
