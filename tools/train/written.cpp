@@ -8,9 +8,11 @@
 namespace duet::train {
 namespace {
 
-// Steps from one piece to the next, as read speech has them (about seven pieces a second).
-int64_t draw_gap(Random& random) {
+// Steps from one piece to the next: as read speech has them (about seven pieces a second), or
+// hurried.
+int64_t draw_gap(bool is_hurried, Random& random) {
   static constexpr std::array<int64_t, 10> kGaps = {1, 1, 1, 1, 2, 2, 2, 2, 3, 4};
+  if (is_hurried) return chance(random, 0.75) ? 1 : 2;
   return kGaps[static_cast<size_t>(uniform_index(random, static_cast<int64_t>(kGaps.size())))];
 }
 
@@ -64,6 +66,7 @@ WrittenDialogue WrittenMixer::mix(uint64_t seed) const {
     for (int64_t k = 0; k < books; ++k) d.codes[static_cast<size_t>(k * steps + slot)] = code;
   };
 
+  const bool is_hurried = chance(random, config_.hurried);
   int64_t t = 2 + uniform_index(random, 8);
   const DialogueScript* script = nullptr;
   size_t turn_index = 0;
@@ -77,7 +80,7 @@ WrittenDialogue WrittenMixer::mix(uint64_t seed) const {
 
     int64_t last = -1, previous = kHeardSilence;
     const auto hear = [&](int64_t piece) {
-      int64_t at = last < 0 ? t + 1 : last + draw_gap(random);
+      int64_t at = last < 0 ? t + 1 : last + draw_gap(is_hurried, random);
       if (piece == previous && at == last + 1) ++at;  // CTC needs a blank between two of the same
       for (int64_t s = last < 0 ? t : last + 1; s < std::min(at, steps); ++s)
         out.heard[static_cast<size_t>(s)] = kHeardBlank;
@@ -107,8 +110,8 @@ WrittenDialogue WrittenMixer::mix(uint64_t seed) const {
               clip.codes[static_cast<size_t>(k * clip.num_frames + i)];
     }
     set(bos + 1 + frames, config_.text_eos, config_.codebook_size + 1);
-    t = bos + 2 + frames + config_.gap_low +
-        uniform_index(random, config_.gap_high - config_.gap_low + 1);
+    t = bos + 2 + frames + config_.gap_low;
+    if (!is_hurried) t += uniform_index(random, config_.gap_high - config_.gap_low + 1);
   }
   return out;
 }

@@ -29,6 +29,9 @@ struct WrittenConfig {
   int64_t text_pad = 0, text_bos = 1, text_eos = 2;
   int64_t num_heard_pieces = 400;  ///< Ids that a recognition error may put in place of a piece.
   double substituted = 0.015, deleted = 0.01, inserted = 0.01;  ///< Share of the pieces misheard.
+  /// Share of the dialogues without the waiting of speech: pieces close together, replies that end
+  /// with their words. About twice as many turns.
+  double hurried = 0.6;
   int64_t gap_low = 2, gap_high = 14;  ///< Steps from the end of a reply to the next question.
 };
 
