@@ -50,6 +50,9 @@ void OggReader::Config::validate() const {
     throw core::ConfigError({.subject = "max_packet_bytes",
                              .expected = "1 to 134217728",
                              .found = std::to_string(max_packet_bytes)});
+  if (max_damaged < 0)
+    throw core::ConfigError(
+        {.subject = "max_damaged", .expected = "0 or more", .found = std::to_string(max_damaged)});
 }
 
 OggReader::OggReader(const Config& config) : config_(config) { config_.validate(); }
@@ -76,6 +79,9 @@ void OggReader::fail(const std::string& subject, const std::string& expected,
 bool OggReader::damaged(const std::string& subject, const std::string& expected,
                         const std::string& found, uint64_t offset) {
   if (!config_.resync) fail(subject, expected, found, offset);
+  if (++num_damaged_ > config_.max_damaged)
+    fail("Ogg stream", "at most " + std::to_string(config_.max_damaged) + " damaged places", "more",
+         offset);
   return false;
 }
 

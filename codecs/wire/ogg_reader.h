@@ -39,6 +39,9 @@ class OggReader {
     /// false: any damage is an error. true: damaged pages and fragments are skipped and counted,
     /// reading goes on at the next page; an oversized packet stays an error.
     bool resync = false;
+    /// Damaged places in all before resync gives up with an error: each may cost the checksum of a
+    /// whole page, so that bytes made for it could keep a processor busy.
+    int max_damaged = 1000;
     void validate() const;  ///< Throws core::ConfigError.
   };
   explicit OggReader(const Config& config);
@@ -73,6 +76,7 @@ class OggReader {
   uint64_t num_pages_ = 0;
   uint64_t num_skipped_bytes_ = 0;
   uint64_t num_gaps_ = 0;
+  int num_damaged_ = 0;
   std::vector<uint8_t> partial_;  // The packet that goes on on the next page.
   bool has_partial_ = false;
   bool in_stream_ = false;

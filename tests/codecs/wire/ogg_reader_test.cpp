@@ -224,3 +224,13 @@ TEST_CASE("with resync the pages after the damage still come, and what was lost 
   CHECK(reader.num_gaps() == 1);
   CHECK(reader.num_skipped_bytes() == bad.size() - (good.size() - 68));
 }
+
+TEST_CASE("resync gives up on bytes made to be searched through", "[unit]") {
+  Bytes bytes;
+  while (bytes.size() < 200000) bytes.insert(bytes.end(), {'O', 'g', 'g', 'S'});
+  OggReader reader({.resync = true, .max_damaged = 50});
+  reader.push(bytes);
+  OggPage page;
+  CHECK_THROWS_WITH(reader.pop(page),
+                    Catch::Contains("Ogg stream: expected at most 50 damaged places, found more"));
+}
