@@ -251,6 +251,13 @@ const SessionFieldRule* find_rule(const std::string& path) {
   return rule == kRules.end() ? nullptr : &*rule;
 }
 
+const SessionFieldRule* find_beta_rule(const std::string& name) {
+  const auto rule = std::find_if(kRules.begin(), kRules.end(), [&](const SessionFieldRule& each) {
+    return !name.empty() && name == each.beta_path;
+  });
+  return rule == kRules.end() ? nullptr : &*rule;
+}
+
 // Beta's flat fields as a session object of general availability, values translated.
 Json from_beta_value(std::string_view path, const Json& value, const std::string& param) {
   if (path == "audio.input.format" || path == "audio.output.format") {
@@ -343,10 +350,8 @@ struct RealtimeSession::Impl {
   void merge_beta(Json& target, const Json& patch, bool has_spoken) {
     for (const auto& [key, value] : patch.items()) {
       const std::string param = at(key.c_str());
-      const auto rule = std::find_if(
-          kRules.begin(), kRules.end(),
-          [&](const SessionFieldRule& each) { return !key.empty() && key == each.beta_path; });
-      if (rule == kRules.end())
+      const SessionFieldRule* rule = find_beta_rule(key);
+      if (rule == nullptr)
         refuse("unknown_parameter", param, "Unknown parameter: '" + param + "'.");
       set(target, *rule, value.is_null() ? value : from_beta_value(rule->path, value, param), param,
           has_spoken);

@@ -11,9 +11,8 @@ using Bytes = std::vector<uint8_t>;
 
 namespace {
 Bytes message(uint8_t kind, const std::string& payload = {}) {
-  Bytes bytes = {kind};
-  bytes.insert(bytes.end(), payload.begin(), payload.end());
-  return bytes;
+  const std::string whole = static_cast<char>(kind) + payload;
+  return {whole.begin(), whole.end()};
 }
 std::string error_of(const Bytes& bytes, const MoshiLimits& limits = {}) {
   try {
