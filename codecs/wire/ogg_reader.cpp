@@ -95,11 +95,18 @@ void OggReader::skip(size_t num_bytes) {
 bool OggReader::find_page() {
   const size_t available = buffer_.size() - begin_;
   if (available < sizeof kCapture) return false;
-  if (std::equal(std::begin(kCapture), std::end(kCapture), buffer_.data() + begin_)) return true;
-  char found[16];
-  const uint8_t* bytes = buffer_.data() + begin_;
-  std::snprintf(found, sizeof found, "%02x %02x %02x %02x", bytes[0], bytes[1], bytes[2], bytes[3]);
-  damaged("Ogg page", "the bytes 4f 67 67 53 (\"OggS\")", found, offset_);
+  if (std::equal(std::begin(kCapture), std::end(kCapture), buffer_.data() + begin_)) {
+    is_searching_ = false;
+    return true;
+  }
+  if (!is_searching_) {  // Once a place, however many pieces the search takes.
+    char found[16];
+    const uint8_t* bytes = buffer_.data() + begin_;
+    std::snprintf(found, sizeof found, "%02x %02x %02x %02x", bytes[0], bytes[1], bytes[2],
+                  bytes[3]);
+    damaged("Ogg page", "the bytes 4f 67 67 53 (\"OggS\")", found, offset_);
+    is_searching_ = true;
+  }
   const auto end = buffer_.end();
   const auto begin = buffer_.begin() + static_cast<std::ptrdiff_t>(begin_);
   const auto at = std::search(begin, end, std::begin(kCapture), std::end(kCapture));
@@ -108,6 +115,7 @@ bool OggReader::find_page() {
     return false;
   }
   skip(static_cast<size_t>(at - begin));
+  is_searching_ = false;
   return true;
 }
 

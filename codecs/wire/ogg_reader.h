@@ -77,6 +77,7 @@ class OggReader {
   uint64_t num_skipped_bytes_ = 0;
   uint64_t num_gaps_ = 0;
   int num_damaged_ = 0;
+  bool is_searching_ = false;     // Between a damaged place and the next page; only with resync.
   std::vector<uint8_t> partial_;  // The packet that goes on on the next page.
   bool has_partial_ = false;
   bool in_stream_ = false;

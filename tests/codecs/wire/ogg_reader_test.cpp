@@ -234,3 +234,15 @@ TEST_CASE("resync gives up on bytes made to be searched through", "[unit]") {
   CHECK_THROWS_WITH(reader.pop(page),
                     Catch::Contains("Ogg stream: expected at most 50 damaged places, found more"));
 }
+
+TEST_CASE("a long stretch of garbage is one damaged place, however it is cut", "[unit]") {
+  Bytes bytes(5000, 'x');
+  const Bytes good = libogg_stream({19, 40}, 1, true);
+  bytes.insert(bytes.end(), good.begin(), good.end());
+  const OggReader::Config config = {.resync = true, .max_damaged = 1};
+  const Read whole = read_whole(bytes, config);
+  CHECK(whole.error.empty());
+  CHECK(whole.packets.size() == 2);
+  CHECK(read(
+            bytes, [] { return size_t{1}; }, config) == whole);
+}
