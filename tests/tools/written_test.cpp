@@ -64,6 +64,10 @@ TEST_CASE("every turn of a conversation is heard before its reply is written, in
     }
     REQUIRE(bos.size() == 2);
     REQUIRE(eos.size() == 2);
+    REQUIRE(d.turns.size() == 2);
+    CHECK(d.turns[1].topic == "b");
+    CHECK(d.turns[1].bos_slot == bos[1]);
+    CHECK(d.turns[1].num_tokens == 2);
     CHECK(pieces_between(d, 0, bos[0]) == letters("abba", 0));
     CHECK(pieces_between(d, bos[0], eos[0]).empty());
     CHECK(pieces_between(d, eos[0], bos[1]) == letters("caa", 0));

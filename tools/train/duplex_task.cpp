@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 
 #include "runtime/core/error.h"
 #include "tools/train/autocast.h"
@@ -130,6 +131,7 @@ DuplexTask::Written DuplexTask::draw_written(std::mt19937_64& rng) {
     if (!config_.written_features) user.narrow(2, 0, config_.encoder.top_width).zero_();
     out.user.push_back(user);
     out.dialogues.push_back(std::move(drawn.dialogue));
+    out.turns.push_back(std::move(drawn.turns));
   }
   return out;
 }
@@ -295,8 +297,50 @@ std::string DuplexTask::decode(const std::vector<int64_t>& tokens) const {
   return out;
 }
 
+Metrics DuplexTask::evaluate_written() {
+  constexpr int kRounds = 4;
+  const c10::InferenceMode inference;
+  std::mt19937_64 rng(1);
+  std::map<std::string, std::pair<int64_t, int64_t>> by_topic;  // right, asked
+  std::pair<int64_t, int64_t> all{0, 0};
+  for (int round = 0; round < kRounds; ++round) {
+    const Written written = draw_written(rng);
+    if (written.dialogues.empty()) break;
+    const DuplexBatch batch = make_batch(written.dialogues, config_.batch, rng);
+    at::Tensor best;
+    {
+      const Autocast autocast(config_.bf16);
+      best = lm_->text_logits(lm_->hidden(at::cat(written.user), batch.text_in, batch.codes_in))
+                 .argmax(-1)
+                 .contiguous();
+    }
+    for (size_t b = 0; b < written.dialogues.size(); ++b) {
+      const int64_t* decided = best[static_cast<int64_t>(b)].data_ptr<int64_t>();
+      for (const WrittenTurn& turn : written.turns[b]) {
+        bool is_right = true;
+        for (int64_t t = turn.bos_slot; t < turn.bos_slot + turn.num_tokens; ++t)
+          is_right =
+              is_right && decided[t] == written.dialogues[b].text[static_cast<size_t>(t + 1)];
+        auto& [right, asked] = by_topic[turn.topic];
+        right += is_right;
+        all.first += is_right;
+        ++asked;
+        ++all.second;
+      }
+    }
+  }
+  if (all.second == 0) return {};
+  std::fprintf(stderr, "\n  in writing:");
+  for (const auto& [topic, count] : by_topic)
+    std::fprintf(stderr, "  %s %lld/%lld", topic.c_str(), static_cast<long long>(count.first),
+                 static_cast<long long>(count.second));
+  return {{"written_right", static_cast<double>(all.first) / static_cast<double>(all.second)}};
+}
+
 Metrics DuplexTask::evaluate() {
-  if (questions_.empty()) return {};
+  Metrics metrics;
+  if (config_.written_dialogues > 0) metrics = evaluate_written();
+  if (questions_.empty()) return metrics;
   constexpr int64_t kAtOnce = 16;
   const c10::InferenceMode inference;
   const DialogueConfig& ids = mixer_->config();
@@ -342,11 +386,12 @@ Metrics DuplexTask::evaluate() {
   const auto share = [&](int64_t count) {
     return static_cast<double>(count) / static_cast<double>(questions_.size());
   };
-  return {{"answered", share(answered)},
-          {"right", share(right)},
-          {"ended", share(ended)},
-          {"early", share(early)},
-          {"onset_ms", onsets.empty() ? -1.0 : onsets[onsets.size() / 2]}};
+  metrics["answered"] = share(answered);
+  metrics["right"] = share(right);
+  metrics["ended"] = share(ended);
+  metrics["early"] = share(early);
+  metrics["onset_ms"] = onsets.empty() ? -1.0 : onsets[onsets.size() / 2];
+  return metrics;
 }
 
 }  // namespace duet::train

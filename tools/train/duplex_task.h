@@ -72,8 +72,9 @@ class DuplexTask : public TrainTask {
   /// speech): nats; right: share of those tokens; ctc; norm.
   Metrics step(const StepContext& context, std::mt19937_64& rng) override;
   /// Asks the held-out questions, each in a conversation of its own; prints question and reply.
-  /// answered, right, ended (shares) and onset_ms (median, from the user's last sample to the
-  /// step's end that brings the first sound).
+  /// With written dialogues also written_right: replies all of whose words are foreseen. answered,
+  /// right, ended (shares) and onset_ms (median, from the user's last sample to the step's end that
+  /// brings the first sound).
   Metrics evaluate() override;
   void save(models::TensorMap& out) const override { optimizer_->save(out, "optimizer."); }
   void load(const models::TensorMap& in) override { optimizer_->load(in, "optimizer."); }
@@ -97,12 +98,16 @@ class DuplexTask : public TrainTask {
   /// at first.
   struct Written {
     std::vector<Dialogue> dialogues;
+    std::vector<std::vector<WrittenTurn>> turns;
     std::vector<at::Tensor> user;  ///< [1, T, U] each
   };
   void remember_frames(const at::Tensor& user, const std::vector<Dialogue>& dialogues);
   /// Zeros in place of the features in user [B, T, U], for the dialogues that the dropout hits.
   at::Tensor drop_features(const at::Tensor& user, std::mt19937_64& rng) const;
   Written draw_written(std::mt19937_64& rng);
+  /// Share of the replies in new written dialogues whose every word is the most likely one after
+  /// the right words before it: all, and by topic (printed). Empty before the bank is filled.
+  Metrics evaluate_written();
   /// Mean cross-entropy of text_logits [B, T, V], each position by its weight and, with text_focus,
   /// by 1 - p. `losses` gets the plain ones [B * T].
   at::Tensor text_loss(const at::Tensor& logits, const at::Tensor& target, at::Tensor weights,

@@ -98,13 +98,16 @@ WrittenDialogue WrittenMixer::mix(uint64_t seed) const {
     // The recogniser writes the last piece up to two steps around the last sample.
     const int64_t bos = last + 2 + uniform_index(random, 3);
     const std::vector<int64_t> tokens = said_(turn.reply);
-    const AgentClip& clip = clip_for(static_cast<int64_t>(tokens.size()), random);
-    const int64_t frames = std::max<int64_t>(clip.num_frames, static_cast<int64_t>(tokens.size()));
+    const auto num_tokens = static_cast<int64_t>(tokens.size());
+    const AgentClip& clip = clip_for(num_tokens, random);
+    const int64_t spoken = is_hurried ? std::min(clip.num_frames, num_tokens + 2) : clip.num_frames;
+    const int64_t frames = std::max(spoken, num_tokens);
+    if (bos + 1 + num_tokens < steps)
+      out.turns.push_back({turn.topic, turn.text, turn.reply, bos, num_tokens});
     set(bos, config_.text_bos, config_.codebook_size);
     for (int64_t i = 0; i < frames && bos + 1 + i < steps; ++i) {
-      if (i < static_cast<int64_t>(tokens.size()))
-        d.text[static_cast<size_t>(bos + 1 + i)] = tokens[static_cast<size_t>(i)];
-      if (i < clip.num_frames)
+      if (i < num_tokens) d.text[static_cast<size_t>(bos + 1 + i)] = tokens[static_cast<size_t>(i)];
+      if (i < spoken)
         for (int64_t k = 0; k < books; ++k)
           d.codes[static_cast<size_t>(k * steps + bos + 1 + i)] =
               clip.codes[static_cast<size_t>(k * clip.num_frames + i)];

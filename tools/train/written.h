@@ -18,9 +18,15 @@ namespace duet::train {
 constexpr int64_t kHeardSilence = -1;  ///< Nobody speaks.
 constexpr int64_t kHeardBlank = -2;    ///< Inside a turn, between two pieces.
 
+struct WrittenTurn {
+  std::string topic, text, reply;
+  int64_t bos_slot = 0, num_tokens = 0;  ///< The reply's tokens are at bos_slot + 1 ...
+};
+
 struct WrittenDialogue {
-  Dialogue dialogue;           ///< `user` and `speaking` are empty.
-  std::vector<int64_t> heard;  ///< [num_steps]
+  Dialogue dialogue;               ///< `user` and `speaking` are empty.
+  std::vector<int64_t> heard;      ///< [num_steps]
+  std::vector<WrittenTurn> turns;  ///< Those whose reply has room, whole.
 };
 
 struct WrittenConfig {
