@@ -80,6 +80,11 @@ std::atomic<int> num_allocations{0};
 }  // namespace
 
 // The trap counts while armed; a whole program has one operator new, so it sits in a test.
+// Sanitizers keep theirs.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kHasTrap = false;
+#else
+constexpr bool kHasTrap = true;
 void* operator new(std::size_t size) {
   if (is_trapped.load(std::memory_order_relaxed))
     num_allocations.fetch_add(1, std::memory_order_relaxed);
@@ -88,6 +93,7 @@ void* operator new(std::size_t size) {
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+#endif
 
 TEST_CASE("the chain finds delay and drift and removes the echo", "[dsp]") {
   const Scene scene = make_scene(drifting_room(), 10 * kRate, 0, 0);
@@ -181,7 +187,7 @@ TEST_CASE("reset is as new, and nothing is allocated while processing", "[proper
     auto* memory = new std::vector<int>(3);
     is_trapped = false;
     delete memory;
-    CHECK(num_allocations > 0);
+    if (kHasTrap) CHECK(num_allocations > 0);
   }
 }
 
