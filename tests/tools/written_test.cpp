@@ -131,3 +131,112 @@ TEST_CASE("nothing to write is an error that says so", "[unit]") {
   CHECK_THROWS_AS(WrittenMixer(exact(), {}, {clip(3, 1)}, {7, 8}, nullptr, nullptr),
                   duet::core::ConfigError);
 }
+
+namespace {
+
+AgentClip named_clip(const std::string& text, int64_t frames, int16_t code) {
+  AgentClip out = clip(frames, code);
+  out.text = text;
+  return out;
+}
+
+WrittenMixer mixer_with_recordings(WrittenConfig config) {
+  DialogueScript both{"train", {{"a", "abba", "xyz"}, {"b", "caa", "zy"}}};
+  DialogueScript unspoken{"train", {{"order", "abc", "nobodysaidthis"}}};
+  DialogueScript order{"train", {{"order", "cab", "xx"}}};
+  DialogueScript without_order{"train", {{"correction", "dd", "yy"}}};
+  return WrittenMixer(
+      config, {both, unspoken},
+      {named_clip("xyz", 8, 5), named_clip("zy", 11, 6), named_clip("xx", 5, 9),
+       named_clip("yy", 5, 10)},
+      {7, 8}, [](const std::string& text) { return letters(text, 0); },
+      [](const std::string& text) { return letters(text, 100); }, {order, without_order});
+}
+
+}  // namespace
+
+TEST_CASE("recorded dialogues: every reply over its own codes, marked from BOS to EOS", "[unit]") {
+  WrittenConfig config = exact();
+  config.recorded = 1.0;
+  const WrittenMixer written = mixer_with_recordings(config);
+  CHECK(written.num_recorded() == 3);  // not the one that nobody has said
+  const std::map<std::string, std::pair<int64_t, int64_t>> clips = {
+      {"xyz", {8, 5}}, {"zy", {11, 6}}, {"xx", {5, 9}}, {"yy", {5, 10}}};
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    const WrittenDialogue d = written.mix(seed);
+    REQUIRE(d.turns.size() > 3);
+    size_t marked = 0;
+    bool has_order = false;
+    for (const WrittenTurn& turn : d.turns) {
+      const auto [frames, code] = clips.at(turn.reply);
+      if (turn.bos_slot + 1 + frames >= 300) continue;
+      for (int64_t k = 0; k < 2; ++k) {
+        const auto at = [&](int64_t t) {
+          return d.dialogue.codes[static_cast<size_t>(k * 300 + t)];
+        };
+        CHECK(at(turn.bos_slot) == 1000);
+        for (int64_t i = 1; i <= frames; ++i) CHECK(at(turn.bos_slot + i) == code);
+        CHECK(at(turn.bos_slot + 1 + frames) == 1001);
+      }
+      CHECK_FALSE(d.has_own_codes[static_cast<size_t>(turn.bos_slot - 1)]);
+      for (int64_t i = 0; i <= frames + 1; ++i, ++marked)
+        CHECK(d.has_own_codes[static_cast<size_t>(turn.bos_slot + i)]);
+      // Alone, a correction is answered as if nothing had been ordered: not after an order.
+      CHECK_FALSE((has_order && turn.topic == "correction"));
+      has_order = has_order || turn.topic == "order";
+    }
+    const auto all =
+        static_cast<size_t>(std::count(d.has_own_codes.begin(), d.has_own_codes.end(), true));
+    CHECK(all - marked < 15);  // but for a last reply that has no room
+  }
+}
+
+TEST_CASE("composed dialogues have no codes of their own", "[unit]") {
+  WrittenConfig config = exact();
+  config.recorded = 0.0;
+  const WrittenMixer written = mixer_with_recordings(config);
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    const WrittenDialogue d = written.mix(seed);
+    CHECK(std::count(d.has_own_codes.begin(), d.has_own_codes.end(), true) == 0);
+    for (const WrittenTurn& turn : d.turns) CHECK(turn.topic != "correction");  // only asked
+  }
+}
+
+TEST_CASE("the topics of recorded dialogues come by their weights", "[unit]") {
+  WrittenConfig config = exact();
+  config.recorded = 1.0;
+  config.topic_weights = {{"(scripts)", 0.0}, {"order", 3.0}, {"correction", 0.0}};
+  const WrittenMixer written = mixer_with_recordings(config);
+  for (uint64_t seed = 0; seed < 20; ++seed)
+    for (const WrittenTurn& turn : written.mix(seed).turns) CHECK(turn.topic == "order");
+}
+
+TEST_CASE("recorded dialogues are heard as recordings where there are some", "[unit]") {
+  WrittenConfig config = exact();
+  config.recorded = 1.0;
+  const WrittenMixer written = mixer_with_recordings(config);
+  const auto find = [](const std::string& text, Random&) {
+    return text == "cab" ? HeardSegment{0, 42, 9, 6} : HeardSegment{};
+  };
+  int64_t heard = 0, all = 0;
+  for (uint64_t seed = 0; seed < 30; ++seed) {
+    const WrittenDialogue d = written.mix(seed, find);
+    size_t next = 0;
+    int64_t end = 0;
+    for (const WrittenTurn& turn : d.turns) {
+      ++all;
+      if (turn.text == "cab") {
+        ++heard;
+        REQUIRE(next < d.segments.size());
+        const HeardSegment& segment = d.segments[next++];
+        CHECK(segment.id == 42);
+        CHECK(segment.first_step >= end);
+        const int64_t delay = turn.bos_slot - (segment.first_step + segment.last_frame);
+        CHECK((delay == 2 || delay == 3));  // decided one step earlier: 1 or 2 after the last word
+        CHECK(pieces_between(d, segment.first_step, turn.bos_slot).empty());
+      }
+      end = turn.bos_slot;
+    }
+  }
+  CHECK(heard > all / 2);  // what is known is preferred
+}

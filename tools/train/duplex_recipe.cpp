@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "codecs/neural/convnext_codec.h"
+#include "models/weights/quantised.h"
 #include "models/weights/safetensors.h"
 #include "runtime/core/error.h"
 #include "tools/train/duplex_material.h"
@@ -88,7 +89,7 @@ BatchConfig read_batch(const core::ConfigReader& node) {
 models::TensorMap read_part(const std::string& path, const std::string& part) {
   models::TensorMap out;
   if (path.empty()) return out;
-  for (const auto& [name, tensor] : models::load_safetensors(path)) {
+  for (const auto& [name, tensor] : models::load_weights(path)) {
     const std::string plain = name.starts_with("model.") ? name.substr(6) : name;
     if (plain.starts_with(part)) out[plain] = tensor;
   }
@@ -107,10 +108,15 @@ std::unique_ptr<codecs::ConvNextEncoder> make_codec(const std::string& path,
                                                      models::WeightScope(random, "encoder."));
   }
   models::TensorMap tensors;
-  for (const auto& [name, tensor] : models::load_safetensors(path)) {
+  const models::TensorMap all = models::load_weights(path);
+  // In a model directory the speech encoder has that name, too.
+  const bool is_model = std::any_of(all.begin(), all.end(), [](const auto& entry) {
+    return entry.first.starts_with("codec.encoder.");
+  });
+  for (const auto& [name, tensor] : all) {
     const size_t at = name.find("encoder.");
     if (at != std::string::npos && (at == 0 || name[at - 1] == '.') &&
-        !name.starts_with("optimizer"))
+        !name.starts_with("optimizer") && (!is_model || name.starts_with("codec.")))
       tensors[name.substr(at)] = tensor.to(at::kFloat);
   }
   models::TensorMapReader reader(std::move(tensors), path);
@@ -192,6 +198,7 @@ int train_duplex(const RecipeOptions& options) {
   const std::string ctc_pieces = config.get_string("ctc_pieces");
   const std::string codec_weights = config.get_string("codec_weights", "");
   const std::string start_from = config.get_string("start_from", "");
+  const std::string agent_tokenizer = config.get_string("agent_tokenizer", "");
   const int64_t agent_pieces = config.get_int("agent_pieces", 1000, core::IntRange{100, 60000});
   const int64_t questions = config.get_int("eval_questions", 32, core::IntRange{0, 100000});
   MaterialConfig material_config;
@@ -199,6 +206,7 @@ int train_duplex(const RecipeOptions& options) {
   material_config.manifests = data.get_string_list("manifests");
   material_config.scripts = data.get_string_list("scripts", {});
   const std::vector<std::string> written_paths = data.get_string_list("written", {});
+  const std::vector<std::string> asked_paths = data.get_string_list("asked", {});
   if (!written_paths.empty())
     task_config.written_dialogues =
         config.get_int("written_dialogues", task_config.batch_dialogues, core::IntRange{0, 10000});
@@ -206,22 +214,34 @@ int train_duplex(const RecipeOptions& options) {
   task_config.written_features = config.get_bool("written_features", task_config.written_features);
   task_config.feature_dropout = config.get_double("feature_dropout", task_config.feature_dropout,
                                                   core::DoubleRange{0.0, 1.0});
+  task_config.heard_utterances =
+      config.get_int("heard_utterances", task_config.heard_utterances, core::IntRange{0, 1000});
+  const double written_recorded =
+      config.get_double("written_recorded", WrittenConfig{}.recorded, core::DoubleRange{0.0, 1.0});
+  const double written_hurried =
+      config.get_double("written_hurried", WrittenConfig{}.hurried, core::DoubleRange{0.0, 1.0});
   material_config.cache_dir = data.get_string("cache", loop.out_dir + "/cache");
   DialogueConfig dialogue = read_dialogue(config.sub_or_empty("dialogue"), config);
+  task_config.utterance_channel = dialogue.augment;
   config.finish();
   std::vector<NamedFile> files{{"encoder_weights", encoder_weights},
                                {"ctc_pieces", ctc_pieces},
                                {"codec_weights", codec_weights},
-                               {"start_from", start_from}};
+                               {"start_from", start_from},
+                               {"agent_tokenizer", agent_tokenizer}};
   for (const std::string& path : material_config.manifests)
     files.push_back({"data.manifests", path});
   for (const std::string& path : material_config.scripts) files.push_back({"data.scripts", path});
+  for (const std::string& path : asked_paths) files.push_back({"data.asked", path});
   require_files(config, files);
 
   fs::create_directories(loop.out_dir);
   const std::string pieces_path =
-      make_pieces(agent_tokenizer_texts(material_config.manifests), loop.out_dir + "/tokenizer",
-                  static_cast<int>(agent_pieces), agent_tokenizer_flags());
+      !agent_tokenizer.empty()
+          ? agent_tokenizer
+          : make_pieces(agent_tokenizer_texts(material_config.manifests),
+                        loop.out_dir + "/tokenizer", static_cast<int>(agent_pieces),
+                        agent_tokenizer_flags());
   const models::SentencePieceModel pieces(pieces_path);
   const models::SentencePieceModel heard_pieces(ctc_pieces);
   const codecs::ConvNextCodecConfig codec_config;
@@ -243,11 +263,18 @@ int train_duplex(const RecipeOptions& options) {
     written_config.text_bos = dialogue.text_bos;
     written_config.text_eos = dialogue.text_eos;
     written_config.num_heard_pieces = heard_pieces.size();
-    std::vector<DialogueScript> conversations;
-    for (const std::string& path : written_paths)
-      for (DialogueScript& script : read_scripts(path))
-        if (script.split == "train") conversations.push_back(std::move(script));
-    std::fprintf(stderr, "data: %zu conversations in writing\n", conversations.size());
+    written_config.recorded = written_recorded;
+    written_config.hurried = written_hurried;
+    written_config.topic_weights = dialogue.topic_weights;
+    const auto read = [](const std::vector<std::string>& paths) {
+      std::vector<DialogueScript> scripts;
+      for (const std::string& path : paths)
+        for (DialogueScript& script : read_scripts(path))
+          if (script.split == "train") scripts.push_back(std::move(script));
+      return scripts;
+    };
+    std::vector<DialogueScript> conversations = read(written_paths), asked = read(asked_paths);
+    const size_t num_conversations = conversations.size();
     const auto encode = [](const models::SentencePieceModel& model, const std::string& text) {
       const std::vector<int> ids = model.encode(text);
       return std::vector<int64_t>(ids.begin(), ids.end());
@@ -257,7 +284,9 @@ int train_duplex(const RecipeOptions& options) {
     written = std::make_shared<const WrittenMixer>(
         written_config, std::move(conversations), std::move(clips), material.silence,
         [&](const std::string& text) { return encode(heard_pieces, normalise_transcript(text)); },
-        [&](const std::string& text) { return encode(pieces, text); });
+        [&](const std::string& text) { return encode(pieces, text); }, std::move(asked));
+    std::fprintf(stderr, "data: %zu conversations in writing, %zu of them with recorded replies\n",
+                 num_conversations, written->num_recorded());
   }
   auto mixer = std::make_shared<const DialogueMixer>(dialogue, std::move(material));
   for (const auto& [topic, count] : mixer->topic_counts())

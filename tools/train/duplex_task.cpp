@@ -26,6 +26,27 @@ uint64_t dialogue_seed(uint64_t seed, uint64_t index) {
   return z ^ (z >> 31);
 }
 
+// The code slots of a step's loss: those of the spoken dialogues, then those of the written ones
+// that have their own codes, whose rows follow. Padded as make_batch pads.
+void add_written_codes(const std::vector<std::vector<bool>>& own, const DuplexBatch& written,
+                       int64_t multiple, DuplexBatch& batch) {
+  const at::Tensor kept = batch.code_weight.gt(0);
+  std::vector<int64_t> index;
+  const int64_t steps = batch.text_in.size(1), first = batch.text_in.numel();
+  for (size_t b = 0; b < own.size(); ++b)
+    for (int64_t t = 0; t < steps; ++t)
+      if (own[b][static_cast<size_t>(t)])
+        index.push_back(first + static_cast<int64_t>(b) * steps + t);
+  const auto num_written = static_cast<int64_t>(index.size());
+  const int64_t total = kept.sum().item<int64_t>() + num_written;
+  const int64_t padding = (multiple - total % multiple) % multiple;
+  batch.code_index = at::cat({batch.code_index.masked_select(kept), at::tensor(index, at::kLong),
+                              at::zeros({padding}, at::kLong)});
+  batch.code_weight = at::cat(
+      {batch.code_weight.masked_select(kept), at::ones({num_written}), at::zeros({padding})});
+  batch.codes_out = at::cat({batch.codes_out, written.codes_out});
+}
+
 at::Tensor weighted_mean(const at::Tensor& losses, const at::Tensor& weights) {
   return (losses * weights).sum() / weights.sum().clamp_min(1e-6);
 }
@@ -118,20 +139,95 @@ at::Tensor DuplexTask::drop_features(const at::Tensor& user, std::mt19937_64& rn
   return user * keep;
 }
 
+void DuplexTask::hear_utterances(std::mt19937_64& rng) {
+  constexpr int64_t kTailSteps = 8, kMultiple = 12;
+  constexpr size_t kLongest = 12 * 16000;
+  const std::vector<Utterance>& users = mixer_->material().users;
+  const auto at_once = static_cast<size_t>(config_.heard_utterances);
+  if (next_heard_ >= hearing_order_.size()) {
+    next_heard_ = 0;
+    hearing_order_.clear();
+    for (size_t i = 0; i < users.size(); ++i)
+      if (!users[i].reply.empty() && users[i].samples.size() < kLongest)
+        hearing_order_.push_back(i);
+    if (hearing_order_.empty()) return;
+    std::stable_sort(hearing_order_.begin(), hearing_order_.end(), [&](size_t a, size_t b) {
+      return users[a].samples.size() < users[b].samples.size();
+    });
+    std::vector<std::vector<size_t>> groups;
+    for (size_t i = 0; i < hearing_order_.size(); i += at_once)
+      groups.emplace_back(hearing_order_.begin() + static_cast<int64_t>(i),
+                          hearing_order_.begin() +
+                              static_cast<int64_t>(std::min(i + at_once, hearing_order_.size())));
+    std::shuffle(groups.begin(), groups.end(), rng);
+    hearing_order_.clear();
+    for (const auto& group : groups)
+      hearing_order_.insert(hearing_order_.end(), group.begin(), group.end());
+  }
+  std::vector<UtteranceSound> sounds;
+  std::vector<size_t> which;
+  size_t longest = 0;
+  for (; sounds.size() < at_once && next_heard_ < hearing_order_.size(); ++next_heard_) {
+    which.push_back(hearing_order_[next_heard_]);
+    sounds.push_back(place_utterance(users[which.back()], config_.utterance_channel, kTailSteps,
+                                     kMultiple, rng));
+    longest = std::max(longest, sounds.back().samples.size());
+  }
+  const auto count = static_cast<int64_t>(sounds.size());
+  const at::Tensor pcm = at::zeros({count, static_cast<int64_t>(longest)});
+  for (int64_t b = 0; b < count; ++b)
+    std::copy(sounds[static_cast<size_t>(b)].samples.begin(),
+              sounds[static_cast<size_t>(b)].samples.end(), pcm[b].data_ptr<float>());
+  const c10::NoGradGuard no_grad;
+  const Autocast autocast(config_.bf16);
+  const at::Tensor user =
+      user_vectors(encoder_->forward_mel(encoder_->log_mel(pcm),
+                                         uniform_index(rng, config_.encoder.positions)))
+          .to(at::kBFloat16);
+  for (int64_t b = 0; b < count; ++b) {
+    const UtteranceSound& sound = sounds[static_cast<size_t>(b)];
+    const int64_t first = std::max<int64_t>(0, sound.first_step - 1);
+    const int64_t end = sound.last_step + kTailSteps;
+    const size_t utterance = which[static_cast<size_t>(b)];
+    heard_.add(users[utterance].text, utterance, user[b].narrow(0, first, end - first).clone(),
+               sound.last_step - first);
+  }
+}
+
 DuplexTask::Written DuplexTask::draw_written(std::mt19937_64& rng) {
+  // At the start more at once, or the few would be heard again and again.
+  constexpr size_t kFirstTexts = 500;
+  constexpr int64_t kFirstPasses = 60;
+  WrittenMixer::Find find;
+  if (config_.heard_utterances > 0) {
+    const int64_t passes = heard_.num_texts() == 0 ? kFirstPasses : 1;
+    for (int64_t pass = 0; pass < passes; ++pass) {
+      hear_utterances(rng);
+      if (heard_.num_texts() >= kFirstTexts) break;
+    }
+    find = [this](const std::string& text, Random& random) { return heard_.find(text, random); };
+  }
   Written out;
   // A dialogue with a piece that no frame is known of is left out; the bank fills within the first
   // batches.
   for (int64_t attempt = 0; attempt < 4 * config_.written_dialogues; ++attempt) {
     if (static_cast<int64_t>(out.dialogues.size()) == config_.written_dialogues) break;
     WrittenDialogue drawn =
-        written_->mix(dialogue_seed(config_.data_seed ^ 0x5EEDu, written_index_++));
+        written_->mix(dialogue_seed(config_.data_seed ^ 0x5EEDu, written_index_++), find);
     if (!bank_.covers(drawn.heard)) continue;
     at::Tensor user = bank_.draw(drawn.heard, rng).unsqueeze(0).to(at::kFloat);
-    if (!config_.written_features) user.narrow(2, 0, config_.encoder.top_width).zero_();
+    const bool keeps_features =
+        drawn.segments.empty() ? config_.written_features : !chance(rng, config_.feature_dropout);
+    for (const HeardSegment& segment : drawn.segments) {
+      const int64_t count = std::min(segment.num_frames, user.size(1) - segment.first_step);
+      user.narrow(1, segment.first_step, count)
+          .copy_(heard_.frames(segment.id).narrow(0, 0, count).unsqueeze(0));
+    }
+    if (!keeps_features) user.narrow(2, 0, config_.encoder.top_width).zero_();
     out.user.push_back(user);
     out.dialogues.push_back(std::move(drawn.dialogue));
     out.turns.push_back(std::move(drawn.turns));
+    out.own_codes.push_back(std::move(drawn.has_own_codes));
   }
   return out;
 }
@@ -141,8 +237,12 @@ at::Tensor DuplexTask::text_loss(const at::Tensor& logits, const at::Tensor& tar
   losses = at::cross_entropy_loss(logits.to(at::kFloat).flatten(0, 1), target.flatten(), {},
                                   at::Reduction::None);
   weights = weights.flatten();
+  // By the sum of the plain weights: divided by that of the focused ones, a model that is nearly
+  // always right would learn from nothing but what nobody can know (the very step in which a reply
+  // begins, a word misheard), the louder the better it is.
+  const at::Tensor total = weights.sum().clamp_min(1e-6);
   if (config_.text_focus) weights = weights * (1.02 - at::exp(losses.detach().neg()));
-  return weighted_mean(losses, weights);
+  return (losses * weights).sum() / total;
 }
 
 DuplexTask::Drawn DuplexTask::draw(std::mt19937_64& rng) {
@@ -192,7 +292,7 @@ Metrics DuplexTask::step(const StepContext& context, std::mt19937_64& rng) {
   }
   const Drawn drawn = draw(rng);
   const std::vector<Dialogue>& dialogues = drawn.dialogues;
-  const DuplexBatch batch = make_batch(dialogues, config_.batch, rng);
+  DuplexBatch batch = make_batch(dialogues, config_.batch, rng);
   const bool learns_to_hear = config_.train_encoder != TrainEncoder::kNone;
   const auto num_spoken = static_cast<int64_t>(dialogues.size());
   Written written;
@@ -208,6 +308,7 @@ Metrics DuplexTask::step(const StepContext& context, std::mt19937_64& rng) {
                                     .logical_and(target.ne(mixer_->config().text_bos))
                                     .logical_and(target.ne(mixer_->config().text_eos))
                                     .to(at::kFloat);
+    add_written_codes(written.own_codes, written_batch, config_.batch.index_multiple, batch);
   }
 
   at::Tensor text_logits, audio_logits, written_logits;

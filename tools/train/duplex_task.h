@@ -15,6 +15,7 @@
 #include "tools/train/dialogue.h"
 #include "tools/train/duplex_batch.h"
 #include "tools/train/heard_bank.h"
+#include "tools/train/heard_utterances.h"
 #include "tools/train/train_loop.h"
 #include "tools/train/written.h"
 
@@ -51,6 +52,11 @@ class DuplexTask : public TrainTask {
     /// Are written dialogues heard with the features of the kept frames (which bring words of where
     /// they come from) or with zeros in their place, by the CTC posterior alone?
     bool written_features = false;
+    /// With written dialogues: recordings that are heard by themselves at every step, to be the
+    /// questions of recorded dialogues; 0 = those are written piece by piece. `utterance_channel`
+    /// says through what rooms and noises.
+    int64_t heard_utterances = 12;
+    AugmentConfig utterance_channel;
     /// Share of the spoken dialogues in which the features are zeros, too (needs has_ctc_input), so
     /// that both kinds are understood in one way.
     double feature_dropout = 0.3;
@@ -99,8 +105,11 @@ class DuplexTask : public TrainTask {
   struct Written {
     std::vector<Dialogue> dialogues;
     std::vector<std::vector<WrittenTurn>> turns;
-    std::vector<at::Tensor> user;  ///< [1, T, U] each
+    std::vector<std::vector<bool>> own_codes;  ///< Slots whose codes are scored.
+    std::vector<at::Tensor> user;              ///< [1, T, U] each
   };
+  /// The next recordings through the encoder, into heard_.
+  void hear_utterances(std::mt19937_64& rng);
   void remember_frames(const at::Tensor& user, const std::vector<Dialogue>& dialogues);
   /// Zeros in place of the features in user [B, T, U], for the dialogues that the dropout hits.
   at::Tensor drop_features(const at::Tensor& user, std::mt19937_64& rng) const;
@@ -127,6 +136,9 @@ class DuplexTask : public TrainTask {
   std::shared_ptr<const DialogueMixer> mixer_;
   std::shared_ptr<const WrittenMixer> written_;
   HeardBank bank_;
+  HeardUtterances heard_;
+  std::vector<size_t> hearing_order_;  // users, of like lengths together
+  size_t next_heard_ = 0;
   uint64_t written_index_ = 0;
   std::unique_ptr<DialogueStream>
       stream_;  // made at the first step: it starts where the run resumes

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
+#include <map>
 
 #include "runtime/core/error.h"
 
@@ -16,13 +18,20 @@ int64_t draw_gap(bool is_hurried, Random& random) {
   return kGaps[static_cast<size_t>(uniform_index(random, static_cast<int64_t>(kGaps.size())))];
 }
 
+// What such a turn is answered depends on what was ordered or said before it.
+bool depends_on_order(const std::string& topic) {
+  return topic == "correction" || topic == "cancel" || topic == "repeat order";
+}
+bool depends_on_name(const std::string& topic) { return topic == "recall name"; }
+
 }  // namespace
 
 WrittenMixer::WrittenMixer(const WrittenConfig& config, std::vector<DialogueScript> conversations,
                            std::vector<AgentClip> clips, std::vector<int64_t> silence, Encode heard,
-                           Encode said)
+                           Encode said, std::vector<DialogueScript> asked)
     : config_(config),
       conversations_(std::move(conversations)),
+      num_composed_(conversations_.size()),
       clips_(std::move(clips)),
       silence_(std::move(silence)),
       heard_(std::move(heard)),
@@ -32,11 +41,31 @@ WrittenMixer::WrittenMixer(const WrittenConfig& config, std::vector<DialogueScri
         {.subject = "written dialogues",
          .expected = "conversations, and replies to lend their codes",
          .found = std::to_string(conversations_.size()) + " and " + std::to_string(clips_.size())});
+  std::move(asked.begin(), asked.end(), std::back_inserter(conversations_));
+  for (size_t i = 0; i < clips_.size(); ++i) clips_by_text_[clips_[i].text].push_back(i);
+  std::map<std::string, std::vector<size_t>> by_topic;
+  for (size_t i = 0; i < conversations_.size(); ++i) {
+    const auto& turns = conversations_[i].turns;
+    const bool is_recorded =
+        !turns.empty() && std::all_of(turns.begin(), turns.end(), [&](const auto& turn) {
+          return clips_by_text_.count(turn.reply) != 0;
+        });
+    if (!is_recorded) continue;
+    by_topic[turns.size() == 1 ? turns[0].topic : "(scripts)"].push_back(i);
+    ++num_recorded_;
+  }
+  double sum = 0.0;
+  for (auto& [topic, indices] : by_topic) {
+    const auto weight = config_.topic_weights.find(topic);
+    sum += weight == config_.topic_weights.end() ? 1.0 : weight->second;
+    recorded_.push_back(std::move(indices));
+    recorded_cumulative_.push_back(sum);
+  }
 }
 
 // The codes are those of another reply about as long: the words must come from what was heard and
 // said, not from them.
-const AgentClip& WrittenMixer::clip_for(int64_t num_tokens, Random& random) const {
+const AgentClip& WrittenMixer::lend_clip(int64_t num_tokens, Random& random) const {
   const AgentClip* best = nullptr;
   for (int attempt = 0; attempt < 12; ++attempt) {
     const AgentClip& clip =
@@ -48,75 +77,169 @@ const AgentClip& WrittenMixer::clip_for(int64_t num_tokens, Random& random) cons
   return *best;
 }
 
-WrittenDialogue WrittenMixer::mix(uint64_t seed) const {
-  Random random(seed);
-  const int64_t steps = config_.num_steps, books = static_cast<int64_t>(silence_.size());
-  WrittenDialogue out;
-  Dialogue& d = out.dialogue;
-  d.num_steps = steps;
-  d.num_codebooks = books;
-  d.text.assign(static_cast<size_t>(steps), config_.text_pad);
-  d.codes.resize(static_cast<size_t>(books * steps));
-  for (int64_t k = 0; k < books; ++k)
-    std::fill_n(d.codes.begin() + k * steps, steps, silence_[static_cast<size_t>(k)]);
-  out.heard.assign(static_cast<size_t>(steps), kHeardSilence);
-  const auto set = [&](int64_t slot, int64_t token, int64_t code) {
-    if (slot >= steps) return;
-    d.text[static_cast<size_t>(slot)] = token;
-    for (int64_t k = 0; k < books; ++k) d.codes[static_cast<size_t>(k * steps + slot)] = code;
-  };
+const AgentClip& WrittenMixer::own_clip(const std::string& reply, Random& random) const {
+  const std::vector<size_t>& known = clips_by_text_.at(reply);
+  return clips_[known[static_cast<size_t>(
+      uniform_index(random, static_cast<int64_t>(known.size())))]];
+}
 
-  const bool is_hurried = chance(random, config_.hurried);
-  int64_t t = 2 + uniform_index(random, 8);
-  const DialogueScript* script = nullptr;
-  size_t turn_index = 0;
-  while (t + 8 < steps) {
-    // One conversation a dialogue: what was ordered in another one must not be asked for here.
-    if (script == nullptr)
-      script = &conversations_[static_cast<size_t>(
-          uniform_index(random, static_cast<int64_t>(conversations_.size())))];
-    if (turn_index == script->turns.size()) break;
-    const DialogueScript::Turn& turn = script->turns[turn_index++];
+const DialogueScript& WrittenMixer::draw_recorded(Random& random) const {
+  const double at = uniform(random, 0.0, recorded_cumulative_.back());
+  const auto topic = static_cast<size_t>(
+      std::upper_bound(recorded_cumulative_.begin(), recorded_cumulative_.end() - 1, at) -
+      recorded_cumulative_.begin());
+  const std::vector<size_t>& from = recorded_[topic];
+  return conversations_[from[static_cast<size_t>(
+      uniform_index(random, static_cast<int64_t>(from.size())))]];
+}
 
-    int64_t last = -1, previous = kHeardSilence;
-    const auto hear = [&](int64_t piece) {
-      int64_t at = last < 0 ? t + 1 : last + draw_gap(is_hurried, random);
-      if (piece == previous && at == last + 1) ++at;  // CTC needs a blank between two of the same
-      for (int64_t s = last < 0 ? t : last + 1; s < std::min(at, steps); ++s)
-        out.heard[static_cast<size_t>(s)] = kHeardBlank;
-      if (at < steps) out.heard[static_cast<size_t>(at)] = piece;
-      last = at;
-      previous = piece;
-    };
-    for (int64_t piece : heard_(turn.text)) {
-      if (chance(random, config_.deleted)) continue;
-      if (chance(random, config_.inserted)) hear(uniform_index(random, config_.num_heard_pieces));
-      hear(chance(random, config_.substituted) ? uniform_index(random, config_.num_heard_pieces)
-                                               : piece);
+/// One dialogue in the making.
+class WrittenMixer::Builder {
+ public:
+  Builder(const WrittenMixer& mixer, uint64_t seed, const Find& find)
+      : mixer_(mixer),
+        find_(find),
+        config_(mixer.config_),
+        random_(seed),
+        steps_(config_.num_steps) {
+    const auto& silence = mixer.silence_;
+    books_ = static_cast<int64_t>(silence.size());
+    Dialogue& d = out_.dialogue;
+    d.num_steps = steps_;
+    d.num_codebooks = books_;
+    d.text.assign(static_cast<size_t>(steps_), config_.text_pad);
+    d.codes.resize(static_cast<size_t>(books_ * steps_));
+    for (int64_t k = 0; k < books_; ++k)
+      std::fill_n(d.codes.begin() + k * steps_, steps_, silence[static_cast<size_t>(k)]);
+    out_.heard.assign(static_cast<size_t>(steps_), kHeardSilence);
+    out_.has_own_codes.assign(static_cast<size_t>(steps_), false);
+    is_recorded_ = mixer.num_recorded_ > 0 && chance(random_, config_.recorded);
+    is_hurried_ = chance(random_, config_.hurried);
+    now_ = 2 + uniform_index(random_, 8);
+  }
+
+  WrittenDialogue build() {
+    if (is_recorded_) {
+      bool has_order = false, has_name = false;
+      while (now_ + 8 < steps_) {
+        const DialogueScript& script = draw_recorded();
+        const std::string& topic = script.turns[0].topic;
+        // A single question was answered as if nothing had been said before it.
+        if (script.turns.size() == 1 &&
+            ((has_order && depends_on_order(topic)) || (has_name && depends_on_name(topic))))
+          continue;
+        for (const auto& turn : script.turns) {
+          if (now_ + 8 >= steps_) break;
+          add(turn);
+          has_order = has_order || turn.topic == "order" || turn.topic == "correction";
+          has_name = has_name || turn.topic == "name";
+        }
+      }
+      return std::move(out_);
     }
-    if (last < 0) continue;
-    // The recogniser writes the last piece up to two steps around the last sample.
-    const int64_t bos = last + 2 + uniform_index(random, 3);
-    const std::vector<int64_t> tokens = said_(turn.reply);
+    // One conversation a dialogue: what was ordered in another one must not be asked for here.
+    const DialogueScript& script = mixer_.conversations_[static_cast<size_t>(
+        uniform_index(random_, static_cast<int64_t>(mixer_.num_composed_)))];
+    for (const auto& turn : script.turns)
+      if (now_ + 8 < steps_) add(turn);
+    return std::move(out_);
+  }
+
+ private:
+  bool is_known(const DialogueScript& script) {
+    return std::all_of(script.turns.begin(), script.turns.end(),
+                       [&](const auto& turn) { return find_(turn.text, random_).id >= 0; });
+  }
+
+  const DialogueScript& draw_recorded() {
+    const DialogueScript* script = &mixer_.draw_recorded(random_);
+    for (int attempt = 0; find_ && attempt < 20 && !is_known(*script); ++attempt)
+      script = &mixer_.draw_recorded(random_);
+    return *script;
+  }
+
+  void set(int64_t slot, int64_t token, int64_t code) {
+    if (slot >= steps_) return;
+    out_.dialogue.text[static_cast<size_t>(slot)] = token;
+    for (int64_t k = 0; k < books_; ++k)
+      out_.dialogue.codes[static_cast<size_t>(k * steps_ + slot)] = code;
+  }
+
+  void hear(int64_t piece) {
+    int64_t at = last_ < 0 ? now_ + 1 : last_ + draw_gap(is_hurried_, random_);
+    if (piece == previous_ && at == last_ + 1) ++at;  // CTC needs a blank between two of the same
+    for (int64_t s = last_ < 0 ? now_ : last_ + 1; s < std::min(at, steps_); ++s)
+      out_.heard[static_cast<size_t>(s)] = kHeardBlank;
+    if (at < steps_) out_.heard[static_cast<size_t>(at)] = piece;
+    last_ = at;
+    previous_ = piece;
+  }
+
+  /// The user's words from now_ on; false when there are none.
+  bool hear_all(const std::string& text) {
+    last_ = -1;
+    previous_ = kHeardSilence;
+    for (int64_t piece : mixer_.heard_(text)) {
+      if (chance(random_, config_.deleted)) continue;
+      if (chance(random_, config_.inserted)) hear(uniform_index(random_, config_.num_heard_pieces));
+      hear(chance(random_, config_.substituted) ? uniform_index(random_, config_.num_heard_pieces)
+                                                : piece);
+    }
+    return last_ >= 0;
+  }
+
+  void add(const DialogueScript::Turn& turn) {
+    HeardSegment segment;
+    if (find_ && is_recorded_) segment = find_(turn.text, random_);
+    int64_t bos = 0;
+    if (segment.id >= 0) {
+      segment.first_step = now_;
+      out_.segments.push_back(segment);
+      bos = now_ + segment.last_frame + (chance(random_, config_.reply_early) ? 2 : 3);
+    } else {
+      if (!hear_all(turn.text)) return;
+      // The recogniser writes the last piece up to two steps around the last sample.
+      bos = last_ + 2 + uniform_index(random_, 3);
+    }
+    const std::vector<int64_t> tokens = mixer_.said_(turn.reply);
     const auto num_tokens = static_cast<int64_t>(tokens.size());
-    const AgentClip& clip = clip_for(num_tokens, random);
-    const int64_t spoken = is_hurried ? std::min(clip.num_frames, num_tokens + 2) : clip.num_frames;
+    const AgentClip& clip =
+        is_recorded_ ? mixer_.own_clip(turn.reply, random_) : mixer_.lend_clip(num_tokens, random_);
+    const int64_t spoken =
+        is_hurried_ && !is_recorded_ ? std::min(clip.num_frames, num_tokens + 2) : clip.num_frames;
     const int64_t frames = std::max(spoken, num_tokens);
-    if (bos + 1 + num_tokens < steps)
-      out.turns.push_back({turn.topic, turn.text, turn.reply, bos, num_tokens});
+    if (bos + 1 + num_tokens < steps_)
+      out_.turns.push_back({turn.topic, turn.text, turn.reply, bos, num_tokens});
     set(bos, config_.text_bos, config_.codebook_size);
-    for (int64_t i = 0; i < frames && bos + 1 + i < steps; ++i) {
+    Dialogue& d = out_.dialogue;
+    for (int64_t i = 0; i < frames && bos + 1 + i < steps_; ++i) {
       if (i < num_tokens) d.text[static_cast<size_t>(bos + 1 + i)] = tokens[static_cast<size_t>(i)];
       if (i < spoken)
-        for (int64_t k = 0; k < books; ++k)
-          d.codes[static_cast<size_t>(k * steps + bos + 1 + i)] =
+        for (int64_t k = 0; k < books_; ++k)
+          d.codes[static_cast<size_t>(k * steps_ + bos + 1 + i)] =
               clip.codes[static_cast<size_t>(k * clip.num_frames + i)];
     }
     set(bos + 1 + frames, config_.text_eos, config_.codebook_size + 1);
-    t = bos + 2 + frames + config_.gap_low;
-    if (!is_hurried) t += uniform_index(random, config_.gap_high - config_.gap_low + 1);
+    if (is_recorded_)
+      for (int64_t slot = bos; slot < std::min(steps_, bos + 2 + frames); ++slot)
+        out_.has_own_codes[static_cast<size_t>(slot)] = true;
+    now_ = bos + 2 + frames + config_.gap_low;
+    if (!is_hurried_) now_ += uniform_index(random_, config_.gap_high - config_.gap_low + 1);
   }
-  return out;
+
+  const WrittenMixer& mixer_;
+  const Find& find_;
+  const WrittenConfig& config_;
+  Random random_;
+  int64_t steps_, books_ = 0;
+  bool is_recorded_ = false, is_hurried_ = false;
+  int64_t now_ = 0;                               // first free step
+  int64_t last_ = -1, previous_ = kHeardSilence;  // piece of this turn: step, id
+  WrittenDialogue out_;
+};
+
+WrittenDialogue WrittenMixer::mix(uint64_t seed, const Find& find) const {
+  return Builder(*this, seed, find).build();
 }
 
 }  // namespace duet::train

@@ -1,13 +1,16 @@
 #pragma once
 // Dialogues in writing: the user's turns are word pieces on the dialogue's clock instead of
-// samples, as if a recogniser had heard them; the agent's turns are its text, over codes of some
-// other reply. They cost no speech and no encoder, and only the agent's words are learned from
-// them: what depends on the question (operands, slots, names) comes in all its combinations, where
-// speech shows a few thousand. No tensors.
+// samples, as if a recogniser had heard them. They cost no encoder and come in two kinds. Composed:
+// the agent's turns are its text, over codes of some other reply, and only its words are learned;
+// what depends on the question (operands, slots, names) comes in all its combinations. Recorded:
+// every reply is one that the agent's voice has spoken, with its own codes, and the sound is
+// learned too. No tensors.
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "tools/train/dialogue.h"
@@ -23,10 +26,22 @@ struct WrittenTurn {
   int64_t bos_slot = 0, num_tokens = 0;  ///< The reply's tokens are at bos_slot + 1 ...
 };
 
+/// A turn that is heard as a kept recording of its words (heard_utterances.h) instead of piece by
+/// piece.
+struct HeardSegment {
+  int64_t first_step = 0;
+  int64_t id = -1;
+  int64_t num_frames = 0;
+  int64_t last_frame = 0;  ///< The one that holds the last sample of the words.
+};
+
 struct WrittenDialogue {
-  Dialogue dialogue;               ///< `user` and `speaking` are empty.
-  std::vector<int64_t> heard;      ///< [num_steps]
-  std::vector<WrittenTurn> turns;  ///< Those whose reply has room, whole.
+  Dialogue dialogue;                   ///< `user` and `speaking` are empty.
+  std::vector<int64_t> heard;          ///< [num_steps]
+  std::vector<WrittenTurn> turns;      ///< Those whose reply has room, whole.
+  std::vector<HeardSegment> segments;  ///< In the place of what `heard` says there.
+  /// [num_steps] Slots whose codes belong to the text beside them (BOS to EOS of recorded replies).
+  std::vector<bool> has_own_codes;
 };
 
 struct WrittenConfig {
@@ -38,32 +53,51 @@ struct WrittenConfig {
   /// Share of the dialogues without the waiting of speech: pieces close together, replies that end
   /// with their words. About twice as many turns.
   double hurried = 0.6;
+  double reply_early = 0.7;  ///< Behind a recording: bos is decided 1 step after the last, else 2.
+  /// Share of the dialogues in which every reply has a recording (0 when there is none).
+  double recorded = 0.5;
+  std::map<std::string, double>
+      topic_weights;  ///< Of recorded dialogues: relative share of a topic; 1 for those not named.
   int64_t gap_low = 2, gap_high = 14;  ///< Steps from the end of a reply to the next question.
 };
 
 /// Lays conversations out on the clock. Const after construction: `mix` is safe on many threads.
 class WrittenMixer {
  public:
+  using Find = std::function<HeardSegment(const std::string& text, Random& random)>;
   using Encode = std::function<std::vector<int64_t>(const std::string& text)>;
 
   /// `heard` turns a user's text into word pieces of the encoder, `said` an agent's text into
   /// tokens. `clips` lend their codes ([K, num_frames] each, at least one); `silence` holds K
-  /// codes. Throws core::ConfigError when there is no conversation or no clip.
+  /// codes. Recorded dialogues are made of those of `conversations` and `asked` (single questions,
+  /// scripts) whose replies all have a clip; composed ones of `conversations`. Throws
+  /// core::ConfigError when there is no conversation or no clip.
   WrittenMixer(const WrittenConfig& config, std::vector<DialogueScript> conversations,
                std::vector<AgentClip> clips, std::vector<int64_t> silence, Encode heard,
-               Encode said);
+               Encode said, std::vector<DialogueScript> asked = {});
 
-  /// A function of the seed alone.
-  WrittenDialogue mix(uint64_t seed) const;
+  /// A function of the seed and of what `find` knows: in recorded dialogues, turns whose text it
+  /// knows (id >= 0) are heard as its recordings, and conversations it knows are preferred.
+  WrittenDialogue mix(uint64_t seed, const Find& find = nullptr) const;
+  /// Conversations all of whose replies have a recording.
+  size_t num_recorded() const { return num_recorded_; }
 
  private:
-  const AgentClip& clip_for(int64_t num_tokens, Random& random) const;
+  class Builder;
+  const AgentClip& lend_clip(int64_t num_tokens, Random& random) const;
+  const AgentClip& own_clip(const std::string& reply, Random& random) const;
+  const DialogueScript& draw_recorded(Random& random) const;
 
   WrittenConfig config_;
-  std::vector<DialogueScript> conversations_;
+  std::vector<DialogueScript> conversations_;  // then what was only asked
+  size_t num_composed_ = 0;
   std::vector<AgentClip> clips_;
   std::vector<int64_t> silence_;
   Encode heard_, said_;
+  std::unordered_map<std::string, std::vector<size_t>> clips_by_text_;
+  std::vector<std::vector<size_t>> recorded_;  // conversations by their first topic
+  std::vector<double> recorded_cumulative_;
+  size_t num_recorded_ = 0;
 };
 
 }  // namespace duet::train

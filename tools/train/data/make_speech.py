@@ -540,7 +540,7 @@ def write_dialogs(spec, out):
 
 
 def write_conversations(spec, out, count):
-    """OUT/written.jsonl: what is learned without being heard."""
+    """OUT/written.jsonl: conversations, OUT/asked.jsonl: single questions; what is learned without being heard."""
     path = Path(out) / "written.jsonl"
     part = path.with_suffix(".part")
     with open(part, "w", encoding="utf-8") as f:
