@@ -50,9 +50,9 @@ BeepResult beep(DuplexDevice& device, const DeviceRequest& request) {
   capture(stream, 0.8, quiet);
   std::vector<float> tone(static_cast<std::size_t>(result.facts.rate_hz));
   for (std::size_t i = 0; i < tone.size(); ++i)
-    tone[i] = kAmplitude * static_cast<float>(std::sin(2.0 * std::numbers::pi * kToneHz *
-                                                       static_cast<double>(i) /
-                                                       result.facts.rate_hz));
+    tone[i] =
+        kAmplitude * static_cast<float>(std::sin(2.0 * std::numbers::pi * kToneHz *
+                                                 static_cast<double>(i) / result.facts.rate_hz));
   stream.write(tone);
   capture(stream, 1.4, loud);
   device.stop();
@@ -65,9 +65,8 @@ BeepResult beep(DuplexDevice& device, const DeviceRequest& request) {
   result.quiet_dbfs =
       tone_dbfs(std::span(quiet).subspan(quiet.size() - last), kToneHz, result.facts.rate_hz);
   for (std::size_t at = 0; at + window <= loud.size(); at += window / 10)
-    result.beep_dbfs =
-        std::max(result.beep_dbfs, tone_dbfs(std::span(loud).subspan(at, window), kToneHz,
-                                             result.facts.rate_hz));
+    result.beep_dbfs = std::max(result.beep_dbfs, tone_dbfs(std::span(loud).subspan(at, window),
+                                                            kToneHz, result.facts.rate_hz));
   result.is_heard = result.beep_dbfs > result.quiet_dbfs + 10.0 && result.beep_dbfs > -80.0;
   return result;
 }
@@ -78,7 +77,8 @@ std::string beep_text(const BeepResult& result) {
                 "microphone %s, speaker %s, %d Hz, %llu callbacks, %llu device faults\n"
                 "beep: %s (%.0f dBFS in the microphone, %.0f before)\n",
                 result.facts.input_name.c_str(), result.facts.output_name.c_str(),
-                result.facts.rate_hz, static_cast<unsigned long long>(result.counters.num_callbacks),
+                result.facts.rate_hz,
+                static_cast<unsigned long long>(result.counters.num_callbacks),
                 static_cast<unsigned long long>(result.counters.num_device_faults),
                 result.is_heard ? "heard" : "not heard", result.beep_dbfs, result.quiet_dbfs);
   std::string lines = text;

@@ -10,7 +10,7 @@ namespace duet::audio {
 struct DeviceRequest {
   std::string input = {};   ///< Number, or part of the name; empty: the default.
   std::string output = {};  ///< The same.
-  int rate_hz = 0;     ///< 0: the device's own.
+  int rate_hz = 0;          ///< 0: 48 kHz where the device takes it, else its own.
   double buffer_ms = 10.0;  ///< Of one callback, 1 to 100; a wish.
 };
 
@@ -19,7 +19,7 @@ struct DeviceFacts {
   std::string input_name = {};
   std::string output_name = {};
   int rate_hz = 0;
-  double input_latency_ms = 0.0;   ///< As the device says.
+  double input_latency_ms = 0.0;  ///< As the device says.
   double output_latency_ms = 0.0;
 };
 

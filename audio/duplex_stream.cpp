@@ -59,8 +59,7 @@ void DuplexStream::process(const float* in, int in_channels, float* out, int out
     fill(piece);
     for (std::size_t i = 0; i < piece.size(); ++i) {
       const std::size_t at = begin + i;
-      const float caught =
-          in != nullptr ? in[at * static_cast<std::size_t>(in_channels)] : 0.0F;
+      const float caught = in != nullptr ? in[at * static_cast<std::size_t>(in_channels)] : 0.0F;
       near_gain_ = toward(near_gain_, near_target);
       far_gain_ = toward(far_gain_, far_target);
       piece[i].near = std::isfinite(caught) ? near_gain_ * caught : 0.0F;
@@ -103,7 +102,8 @@ std::size_t DuplexStream::fill(std::span<SamplePair> pairs) noexcept {
 
 void DuplexStream::measure(std::span<const SamplePair> pairs) noexcept {
   const auto rate = static_cast<double>(config_.rate_hz);
-  const auto fall = static_cast<float>(std::exp2(-static_cast<double>(pairs.size()) / (0.2 * rate)));
+  const auto fall =
+      static_cast<float>(std::exp2(-static_cast<double>(pairs.size()) / (0.2 * rate)));
   now_.near_peak *= fall;
   now_.far_peak *= fall;
   double energy = 0.0;
@@ -121,8 +121,9 @@ void DuplexStream::measure(std::span<const SamplePair> pairs) noexcept {
     was_full_scale_ = is_full_scale;
   }
   const double memory = std::exp(-static_cast<double>(pairs.size()) / (0.1 * rate));
-  near_power_ = memory * near_power_ +
-                (1.0 - memory) * energy / static_cast<double>(std::max<std::size_t>(pairs.size(), 1));
+  near_power_ =
+      memory * near_power_ +
+      (1.0 - memory) * energy / static_cast<double>(std::max<std::size_t>(pairs.size(), 1));
   now_.near_rms = static_cast<float>(std::sqrt(near_power_));
   now_.is_near_clipped = clipped_until_ > time;
 }

@@ -23,20 +23,20 @@ struct SamplePair {
 struct StreamMeters {
   float near_peak = 0.0F;  ///< Falls by half in 0.2 s.
   float far_peak = 0.0F;
-  float near_rms = 0.0F;        ///< Smoothed over 0.1 s.
+  float near_rms = 0.0F;         ///< Smoothed over 0.1 s.
   bool is_near_clipped = false;  ///< Two samples in a row at full scale within the last second.
 };
 
 /// Since the stream was made.
 struct StreamCounters {
   std::uint64_t num_callbacks = 0;
-  std::uint64_t num_samples = 0;         ///< Of each direction.
-  std::uint64_t num_underruns = 0;       ///< Times the agent's voice was not there in time.
+  std::uint64_t num_samples = 0;          ///< Of each direction.
+  std::uint64_t num_underruns = 0;        ///< Times the agent's voice was not there in time.
   std::uint64_t num_silence_samples = 0;  ///< Played instead.
-  std::uint64_t num_overruns = 0;        ///< Callbacks whose samples nobody took.
-  std::uint64_t num_lost_samples = 0;    ///< Dropped by them.
-  std::uint64_t num_device_faults = 0;   ///< Under- and overflows that the device itself reported.
-  std::uint64_t num_clips = 0;           ///< Runs of clipped microphone samples.
+  std::uint64_t num_overruns = 0;         ///< Callbacks whose samples nobody took.
+  std::uint64_t num_lost_samples = 0;     ///< Dropped by them.
+  std::uint64_t num_device_faults = 0;    ///< Under- and overflows that the device itself reported.
+  std::uint64_t num_clips = 0;            ///< Runs of clipped microphone samples.
 };
 
 /// Threads: process is the callback's. read is the consumer's, write the producer's (both the
@@ -44,7 +44,7 @@ struct StreamCounters {
 class DuplexStream {
  public:
   struct Config {
-    int rate_hz = 48000;  ///< 4000 to 384000.
+    int rate_hz = 48000;           ///< 4000 to 384000.
     double capture_seconds = 2.0;  ///< Captured audio that may wait.
     double playout_seconds = 0.5;  ///< The agent's voice that may wait.
 
@@ -96,13 +96,13 @@ class DuplexStream {
   std::atomic<bool> is_muted_{false};
   std::atomic<bool> is_expected_{false};  // Somebody has written.
   std::atomic<float> volume_{1.0F};
-  std::atomic<std::uint64_t> num_callbacks_{0}, num_underruns_{0}, num_silence_{0}, num_overruns_{0},
-      num_lost_{0}, num_faults_{0}, num_clips_{0};
+  std::atomic<std::uint64_t> num_callbacks_{0}, num_underruns_{0}, num_silence_{0},
+      num_overruns_{0}, num_lost_{0}, num_faults_{0}, num_clips_{0};
   std::atomic<std::uint64_t> num_samples_{0};
   static_assert(std::atomic<float>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
   // The callback's own.
-  float ramp_ = 0.0F;       // Step of a gain per sample.
+  float ramp_ = 0.0F;  // Step of a gain per sample.
   float near_gain_ = 1.0F;
   float far_gain_ = 1.0F;
   float last_far_ = 0.0F;

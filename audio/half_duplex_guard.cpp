@@ -25,8 +25,8 @@ constexpr float kFade = 1.0F / HalfDuplexGuard::kBlock;
 float level_db(std::span<const float> x) {
   double energy = 1e-12;
   for (const float v : x) energy += static_cast<double>(v) * static_cast<double>(v);
-  return std::max(kFloorDb, static_cast<float>(
-                                10.0 * std::log10(energy / static_cast<double>(x.size()))));
+  return std::max(kFloorDb,
+                  static_cast<float>(10.0 * std::log10(energy / static_cast<double>(x.size()))));
 }
 
 }  // namespace

@@ -8,8 +8,8 @@
 
 namespace duet::audio {
 
-/// Compares the envelope of what is left in the microphone with that of what is played, over 4 s and
-/// all delays up to 1 s: a person talking over the agent does not follow its syllables, an echo
+/// Compares the envelope of what is left in the microphone with that of what is played, over 4 s
+/// and all delays up to 1 s: a person talking over the agent does not follow its syllables, an echo
 /// does. One thread; no allocation after construction.
 class HalfDuplexGuard {
  public:
@@ -33,8 +33,8 @@ class HalfDuplexGuard {
   void reset();
 
  private:
-  static constexpr std::size_t kWindow = 500;   // Blocks; 4 s.
-  static constexpr std::size_t kMaxLag = 125;   // Blocks; 1 s.
+  static constexpr std::size_t kWindow = 500;  // Blocks; 4 s.
+  static constexpr std::size_t kMaxLag = 125;  // Blocks; 1 s.
   static constexpr std::size_t kRing = 1024;
   void compare();
   double correlate(std::size_t lag) const;

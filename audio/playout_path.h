@@ -1,7 +1,7 @@
 #pragma once
-// From the model to the device: the agent's voice at the device's rate, and how much of it may wait.
-// The policy is docs/realtime-audio.md's: a queue that is too long is shortened in silence, and when
-// that is not enough the end of a step is cut; so delay never adds up.
+// From the model to the device: the agent's voice at the device's rate, and how much of it may
+// wait. The policy is docs/realtime-audio.md's: a queue that is too long is shortened in silence,
+// and when that is not enough the end of a step is cut; so delay never adds up.
 
 #include <cstddef>
 #include <cstdint>

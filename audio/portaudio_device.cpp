@@ -26,8 +26,8 @@ struct Callback {
 int on_audio(const void* in, void* out, unsigned long frames, const PaStreamCallbackTimeInfo*,
              PaStreamCallbackFlags flags, void* user) noexcept {
   const auto* callback = static_cast<const Callback*>(user);
-  constexpr PaStreamCallbackFlags kFaults = paInputUnderflow | paInputOverflow |
-                                            paOutputUnderflow | paOutputOverflow;
+  constexpr PaStreamCallbackFlags kFaults =
+      paInputUnderflow | paInputOverflow | paOutputUnderflow | paOutputOverflow;
   callback->stream->process(static_cast<const float*>(in), callback->in_channels,
                             static_cast<float*>(out), callback->out_channels, frames,
                             (flags & kFaults) != 0);
@@ -61,8 +61,8 @@ class PortAudioDevice : public DuplexDevice {
   void start(DuplexStream& stream) override {
     DUET_CHECK(library_.has_value() && stream.rate_hz() == facts_.rate_hz);
     callback_ = {&stream, input_.channelCount, output_.channelCount};
-    const auto frames = static_cast<unsigned long>(
-        std::clamp(request_.buffer_ms, 1.0, 100.0) * 1e-3 * facts_.rate_hz);
+    const auto frames = static_cast<unsigned long>(std::clamp(request_.buffer_ms, 1.0, 100.0) *
+                                                   1e-3 * facts_.rate_hz);
     const QuietStderr quiet;
     PaError failed = Pa_OpenStream(&stream_, &input_, &output_, facts_.rate_hz, frames,
                                    paClipOff | paDitherOff, on_audio, &callback_);
@@ -89,19 +89,21 @@ class PortAudioDevice : public DuplexDevice {
 
  private:
   [[noreturn]] void refuse(const std::string& reason) const {
-    throw core::DeviceError({.subject = "sound device",
-                             .expected = facts_.input_name + " and " + facts_.output_name +
-                                         " to open together",
-                             .found = reason,
-                             .file = {},
-                             .hint = "another program may hold it; duet devices lists others"});
+    throw core::DeviceError(
+        {.subject = "sound device",
+         .expected = facts_.input_name + " and " + facts_.output_name + " to open together",
+         .found = reason,
+         .file = {},
+         .hint = "another program may hold it; duet devices lists others"});
   }
 
   /// The first of the likely rates and channel counts that both directions take.
   void choose_format(const AudioDevice& input, const AudioDevice& output) {
     const QuietStderr quiet;
-    std::vector<int> rates{static_cast<int>(input.default_sample_rate_hz),
-                           static_cast<int>(output.default_sample_rate_hz), 48000, 44100, 16000};
+    // 48 kHz first: nearly all hardware and sound servers run at it, whatever ALSA calls the
+    // default; PulseAudio's plugin stops a full-duplex stream at 44.1 kHz over a 48 kHz server.
+    std::vector<int> rates{48000, static_cast<int>(input.default_sample_rate_hz),
+                           static_cast<int>(output.default_sample_rate_hz), 44100, 16000};
     if (request_.rate_hz > 0) rates = {request_.rate_hz};
     facts_ = {.input_name = input.name, .output_name = output.name};
     PaError last = paInvalidDevice;

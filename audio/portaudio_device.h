@@ -7,8 +7,8 @@
 
 namespace duet::audio {
 
-/// PortAudio has no hot-plug: its list of devices is made when the library starts, so open starts it
-/// anew. At most one at a time.
+/// PortAudio has no hot-plug: its list of devices is made when the library starts, so open starts
+/// it anew. At most one at a time.
 std::unique_ptr<DuplexDevice> make_portaudio_device();
 
 }  // namespace duet::audio

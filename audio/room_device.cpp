@@ -25,11 +25,11 @@ DeviceFacts RoomDevice::open(const DeviceRequest&) {
   stop();
   if (!is_plugged_.load(std::memory_order_relaxed))
     throw core::DeviceError({.subject = "virtual room", .expected = "a device", .found = "none"});
-  return {.input_name = "virtual room",
-          .output_name = "virtual room",
-          .rate_hz = config_.room.rate_hz,
-          .input_latency_ms =
-              1e3 * static_cast<double>(config_.buffer_samples) / config_.room.rate_hz};
+  return {
+      .input_name = "virtual room",
+      .output_name = "virtual room",
+      .rate_hz = config_.room.rate_hz,
+      .input_latency_ms = 1e3 * static_cast<double>(config_.buffer_samples) / config_.room.rate_hz};
 }
 
 void RoomDevice::start(DuplexStream& stream) {
@@ -46,8 +46,7 @@ void RoomDevice::stop() noexcept {
 }
 
 bool RoomDevice::is_alive() const noexcept {
-  return is_running_.load(std::memory_order_relaxed) &&
-         is_plugged_.load(std::memory_order_relaxed);
+  return is_running_.load(std::memory_order_relaxed) && is_plugged_.load(std::memory_order_relaxed);
 }
 
 void RoomDevice::pump() {

@@ -18,7 +18,8 @@ namespace duet::audio {
 class RoomDevice : public DuplexDevice {
  public:
   struct Config {
-    RoomConfig room = {};  ///< Its rate is the device's. The loop through the device adds one buffer.
+    RoomConfig room =
+        {};  ///< Its rate is the device's. The loop through the device adds one buffer.
     std::size_t buffer_samples = 160;
     bool is_paced = false;  ///< start() runs a thread; otherwise the caller calls pump().
     /// What the person says next; called with every buffer. Unset: nothing.

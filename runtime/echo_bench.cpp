@@ -82,8 +82,8 @@ Scene make_scene(const audio::RoomConfig& config, std::vector<float> far,
   scene.delay_ms_after_2s = room.delay_samples() * 1e3 / static_cast<double>(kRate);
   if (change_at > early) {
     part(early, change_at);
-    room.change_path(config.seed + 1000, config.delay_ms < 340.0 ? config.delay_ms + 60.0
-                                                                : config.delay_ms - 60.0);
+    room.change_path(config.seed + 1000,
+                     config.delay_ms < 340.0 ? config.delay_ms + 60.0 : config.delay_ms - 60.0);
     part(change_at, size);
   } else {
     part(early, size);
@@ -161,9 +161,9 @@ class Bench {
   }
 
   EchoReportTable run() {
-    const double total =
-        static_cast<double>(options_.num_rooms) *
-        (static_cast<double>(options_.thd.size()) + 0.3 * static_cast<double>(3 * options_.talks_per_room));
+    const double total = static_cast<double>(options_.num_rooms) *
+                         (static_cast<double>(options_.thd.size()) +
+                          0.3 * static_cast<double>(3 * options_.talks_per_room));
     double done = 0.0;
     for (const double thd : options_.thd) {
       for (auto& score : table_.scores)
@@ -212,8 +212,8 @@ class Bench {
                                                static_cast<double>(options_.num_rooms)) /
                       kBlock * kBlock;
     const std::size_t change = size * 2 / 3;
-    const Scene scene = make_scene(loud(config), voice(room * 7919, size),
-                                   std::vector<float>(size, 0.0F), change);
+    const Scene scene =
+        make_scene(loud(config), voice(room * 7919, size), std::vector<float>(size, 0.0F), change);
     for (std::size_t c = 0; c < 3; ++c) {
       EchoScore& score = table_.scores[c];
       const Cleaned cleaned = clean(scene, contender(c, config));
@@ -252,8 +252,8 @@ class Bench {
       const auto after = std::span(cleaned.out).subspan(kBegin, kRate + kRate / 5);
       talk.num_heard += !hear_voices(after, kHearDbfs).empty();
       const auto near = std::span<const float>(scene.near).subspan(kBegin, 2 * kRate - kBlock);
-      const double common = std::inner_product(near.begin(), near.end(),
-                                               cleaned.out.begin() + kBegin, 0.0);
+      const double common =
+          std::inner_product(near.begin(), near.end(), cleaned.out.begin() + kBegin, 0.0);
       const double kept = 20.0 * std::log10(std::max(common / (energy(near) + 1e-12), 1e-3));
       talk.kept_db += kept;
       if (std::abs(kept) > std::abs(talk.worst_kept_db)) talk.worst_kept_db = kept;
@@ -376,7 +376,8 @@ EchoReportTable measure_echo(std::span<const float> agent, std::span<const float
 }
 
 std::string EchoReportTable::to_text() const {
-  std::string text = "| case | nothing | SpeexDSP, right delay given | full chain |\n|---|---|---|---|\n";
+  std::string text =
+      "| case | nothing | SpeexDSP, right delay given | full chain |\n|---|---|---|---|\n";
   const auto row = [&](const std::string& name, const auto& cell) {
     text += "| " + name + " |";
     for (const EchoScore& score : scores) text += " " + cell(score) + " |";
@@ -425,11 +426,16 @@ std::string EchoReportTable::to_json() const {
     const EchoScore& score = scores[c];
     nlohmann::ordered_json one;
     for (const auto& k : score.classes)
-      one["classes"].push_back({{"thd", k.thd}, {"hours", k.hours}, {"false", k.num_false},
-                                {"erle_db", k.erle_db}, {"worst_erle_db", k.worst_erle_db}});
+      one["classes"].push_back({{"thd", k.thd},
+                                {"hours", k.hours},
+                                {"false", k.num_false},
+                                {"erle_db", k.erle_db},
+                                {"worst_erle_db", k.worst_erle_db}});
     for (const auto& k : score.talks)
-      one["talks"].push_back({{"below_echo_db", k.below_echo_db}, {"num", k.num},
-                              {"heard", k.num_heard}, {"kept_db", k.kept_db}});
+      one["talks"].push_back({{"below_echo_db", k.below_echo_db},
+                              {"num", k.num},
+                              {"heard", k.num_heard},
+                              {"kept_db", k.kept_db}});
     const auto list = [](const std::vector<double>& values) {
       auto result = nlohmann::ordered_json::array();
       for (const double v : values)

@@ -31,23 +31,23 @@ struct EchoScore {
   struct Class {
     double thd = 0.0;
     double hours = 0.0;
-    int num_false = 0;       ///< Times the listener took the agent's own echo for a voice.
-    double erle_db = 0.0;    ///< Microphone over output while the agent speaks, after 3 s.
+    int num_false = 0;           ///< Times the listener took the agent's own echo for a voice.
+    double erle_db = 0.0;        ///< Microphone over output while the agent speaks, after 3 s.
     double worst_erle_db = 0.0;  ///< Of the rooms.
   };
   struct Talk {
     double below_echo_db = 0.0;
     int num = 0;
-    int num_heard = 0;      ///< Within 1 s of its onset.
-    double kept_db = 0.0;   ///< Gain on the near-end, mean.
+    int num_heard = 0;     ///< Within 1 s of its onset.
+    double kept_db = 0.0;  ///< Gain on the near-end, mean.
     double worst_kept_db = 0.0;
   };
   std::vector<Class> classes;
   std::vector<Talk> talks;
-  std::vector<double> reconverge_s;      ///< To 15 dB after the path changed; infinite: never.
-  std::vector<double> delay_error_ms;    ///< After 2 s of speech; the full chain's only.
-  double added_latency_ms = 0.0;         ///< Resample, cancel, frame, playout at 48 kHz.
-  double cpu = 0.0;                      ///< Of a core, of all that, at 48 kHz.
+  std::vector<double> reconverge_s;    ///< To 15 dB after the path changed; infinite: never.
+  std::vector<double> delay_error_ms;  ///< After 2 s of speech; the full chain's only.
+  double added_latency_ms = 0.0;       ///< Resample, cancel, frame, playout at 48 kHz.
+  double cpu = 0.0;                    ///< Of a core, of all that, at 48 kHz.
 };
 
 struct EchoReportTable {

@@ -21,13 +21,11 @@ using Clock = std::chrono::steady_clock;
 
 constexpr auto kPoll = std::chrono::milliseconds(2);
 constexpr auto kTick = std::chrono::milliseconds(20);
-constexpr std::size_t kEvents = 256;  // Steps that may wait for whoever looks on: 20 s.
+constexpr std::size_t kEvents = 256;       // Steps that may wait for whoever looks on: 20 s.
 constexpr std::int64_t kQuietSteps = 125;  // Between notices about dropped audio: 10 s.
 constexpr int kRealtimePriority = 10;
 
-double now_s() {
-  return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
-}
+double now_s() { return std::chrono::duration<double>(Clock::now().time_since_epoch()).count(); }
 
 std::string seconds_text(double seconds) {
   char text[32];
@@ -81,8 +79,8 @@ void LiveConversation::open() {
   stream_->set_muted(options_.is_muted);
   stream_->set_volume(options_.volume);
   events_.release_producer();
-  worker_ = std::make_unique<LiveWorker>(options_.worker, state_, *stream_, events_,
-                                         num_lost_events_);
+  worker_ =
+      std::make_unique<LiveWorker>(options_.worker, state_, *stream_, events_, num_lost_events_);
   device_.start(*stream_);
   watched_callbacks_ = 0;
   watched_at_s_ = now_s();

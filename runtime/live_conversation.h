@@ -1,7 +1,7 @@
 #pragma once
 // A conversation through a sound device, as long as it lasts: opens the device, runs the inference
-// thread, hands its steps to whoever looks on, and takes the device back when it was pulled out. The
-// session, and with it what was said, survives that.
+// thread, hands its steps to whoever looks on, and takes the device back when it was pulled out.
+// The session, and with it what was said, survives that.
 
 #include <atomic>
 #include <cstdint>
@@ -19,11 +19,12 @@ struct LiveOptions {
   SessionOptions session = {};
   audio::DeviceRequest device = {};
   LiveWorkerConfig worker = {};
-  double stall_seconds = 1.0;   ///< Without a callback for so long: the device is lost.
-  double retry_seconds = 1.0;   ///< Between attempts to open it again.
-  bool is_muted = false;        ///< To begin with.
+  double stall_seconds = 1.0;  ///< Without a callback for so long: the device is lost.
+  double retry_seconds = 1.0;  ///< Between attempts to open it again.
+  bool is_muted = false;       ///< To begin with.
   float volume = 1.0F;
-  bool wants_realtime = false;  ///< Ask the system for a real-time priority of the inference thread.
+  bool wants_realtime =
+      false;  ///< Ask the system for a real-time priority of the inference thread.
 };
 
 /// Called on the thread that runs the conversation; none may wait for long.

@@ -155,12 +155,12 @@ LiveRecording::LiveRecording(const std::string& folder, const EngineInfo& info,
                              .found = "a recording",
                              .file = folder});
   fs::create_directories(folder, failed);
-  core::write_file_atomically(folder + "/session.json", dump(session_json(info, session), 2) + "\n");
+  core::write_file_atomically(folder + "/session.json",
+                              dump(session_json(info, session), 2) + "\n");
   impl_->input.open(folder + "/input.f32", std::ios::binary | std::ios::trunc);
   impl_->steps.open(folder + "/steps.jsonl", std::ios::binary | std::ios::trunc);
   impl_->heard.emplace(folder + "/heard.wav", info.input_rate_hz, 1);
-  if (!impl_->input || !impl_->steps)
-    damaged(folder, "a folder that can be written", "none");
+  if (!impl_->input || !impl_->steps) damaged(folder, "a folder that can be written", "none");
 }
 
 LiveRecording::~LiveRecording() {
@@ -221,8 +221,7 @@ void LiveRecording::finish() {
   }
   Timeline timeline = own.timeline.finish(own.user_levels.levels_db(), agent_levels);
   timeline.input_name = "microphone";
-  timeline.duration_s =
-      own.rate_hz > 0 ? static_cast<double>(own.num_frames) / own.rate_hz : 0.0;
+  timeline.duration_s = own.rate_hz > 0 ? static_cast<double>(own.num_frames) / own.rate_hz : 0.0;
   timeline.input_seconds = timeline.duration_s;
   timeline.commit = core::commit();
   timeline.seed = own.session.seed;
@@ -287,8 +286,8 @@ ReplayReport replay_recording(const std::string& folder, const Engine& engine,
     }
     if (!step.failure.empty() || want.contains("failure")) session->reset();
     const std::string got = dump(Json(step.out.codes)) + " " + std::to_string(step.out.text_token);
-    const std::string wanted = dump(want.at("codes")) + " " +
-                               std::to_string(want.value("text_token", -1));
+    const std::string wanted =
+        dump(want.at("codes")) + " " + std::to_string(want.value("text_token", -1));
     ++report.num_steps;
     if (got == wanted) {
       ++report.num_equal;

@@ -65,8 +65,8 @@ void LiveTranscript::add(const LiveStep& step) {
   if (!step.failure.empty()) close_agent();
   if (!out.user_text.empty()) {
     const double time_s = step.captured_until_s;
-    SpokenLine& user = line(false, time_s - info_.step_seconds,
-                            time_s - last_user_s_ > kUserPauseSeconds);
+    SpokenLine& user =
+        line(false, time_s - info_.step_seconds, time_s - last_user_s_ > kUserPauseSeconds);
     user.text += out.user_text;
     user.num_heard = user.text.size();
     user.end_s = last_user_s_ = time_s;

@@ -45,11 +45,11 @@ class LiveTranscript {
   std::vector<SpokenLine> lines_;
   int user_ = -1, agent_ = -1;  // Open lines.
   double last_user_s_ = 0.0;
-  double audible_s_ = 0.0;      // Of the agent's open turn.
-  double silent_s_ = 0.0;       // Since it was last audible.
-  bool has_ended_ = false;      // Its text has.
-  bool is_over_user_ = false;   // The user spoke in it.
-  double pace_ = 15.0;          // Characters a second.
+  double audible_s_ = 0.0;     // Of the agent's open turn.
+  double silent_s_ = 0.0;      // Since it was last audible.
+  bool has_ended_ = false;     // Its text has.
+  bool is_over_user_ = false;  // The user spoke in it.
+  double pace_ = 15.0;         // Characters a second.
 };
 
 }  // namespace duet::runtime

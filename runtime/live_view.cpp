@@ -42,9 +42,10 @@ std::string tail(const std::string& text, std::size_t columns) {
 
 void FloorTracker::add(const LiveStep& step) {
   const bool is_agent = is_audible(step.out.pcm);
-  const bool is_user = info_.has_user_activity ? step.out.user_speaking > 0.5F
-                                               : !step.out.user_text.empty();
-  if (is_user && !is_user_ && is_agent_) interrupted_s_ = step.captured_until_s - info_.step_seconds;
+  const bool is_user =
+      info_.has_user_activity ? step.out.user_speaking > 0.5F : !step.out.user_text.empty();
+  if (is_user && !is_user_ && is_agent_)
+    interrupted_s_ = step.captured_until_s - info_.step_seconds;
   if (!is_user && is_user_) user_end_s_ = step.captured_until_s - info_.step_seconds;
   if (is_agent && !is_agent_ && user_end_s_ && !is_user) {
     reply_s_ = step.audible_at_s - *user_end_s_;
@@ -64,9 +65,8 @@ void FloorTracker::add(const LiveStep& step) {
 
 std::string level_bar(float peak, std::size_t width) {
   const double db = 20.0 * std::log10(std::max(static_cast<double>(peak), 1e-6));
-  const auto full =
-      static_cast<std::size_t>(std::clamp((db + 60.0) / 60.0, 0.0, 1.0) * static_cast<double>(width) +
-                               0.5);
+  const auto full = static_cast<std::size_t>(
+      std::clamp((db + 60.0) / 60.0, 0.0, 1.0) * static_cast<double>(width) + 0.5);
   return "[" + std::string(full, '#') + std::string(width - full, '-') + "]";
 }
 

@@ -29,9 +29,9 @@ LiveWorker::LiveWorker(const LiveWorkerConfig& config, LiveState& state,
       events_(events),
       num_lost_events_(num_lost_events),
       capture_(capture_config(config, state.session->info(), stream.rate_hz())),
-      playout_({.model_rate_hz = state.session->info().output_rate_hz,
-                .cushion_ms = config.cushion_ms},
-               stream),
+      playout_(
+          {.model_rate_hz = state.session->info().output_rate_hz, .cushion_ms = config.cushion_ms},
+          stream),
       pairs_(kPairs),
       block_(static_cast<std::size_t>(state.session->info().block_samples)),
       dropped_before_s_(state.dropped_voice_s) {}
@@ -87,8 +87,7 @@ void LiveWorker::run_step(std::span<const float> block, LiveStep& step) {
     if (++state_.num_failures >= config_.max_failures)
       has_given_up_.store(true, std::memory_order_relaxed);
   }
-  step.compute_s =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - before).count();
+  step.compute_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - before).count();
   step.is_deadline_missed = step.compute_s > state_.session->info().step_seconds;
   const double now_s = state_.clock_s + static_cast<double>(stream_.num_samples()) / rate_hz;
   step.lag_s = now_s - step.captured_until_s;

@@ -19,10 +19,10 @@ namespace duet::runtime {
 
 /// One step, as it happened. Times in seconds since the conversation began, on the capture clock.
 struct LiveStep {
-  std::int64_t index = 0;       ///< Since the conversation began; resets of the session included.
+  std::int64_t index = 0;  ///< Since the conversation began; resets of the session included.
   bool is_first_after_reset = false;
-  std::vector<float> block;     ///< What the engine was given.
-  StepOutput out;               ///< Empty pcm: the step failed.
+  std::vector<float> block;       ///< What the engine was given.
+  StepOutput out;                 ///< Empty pcm: the step failed.
   double captured_until_s = 0.0;  ///< When its last sample had come from the device.
   double audible_at_s = 0.0;      ///< When its pcm begins to leave through the device.
   double compute_s = 0.0;

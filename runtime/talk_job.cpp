@@ -39,33 +39,34 @@ class Onlookers {
   }
 
   LiveHooks hooks(const Keyboard& keyboard, const std::function<bool()>& should_stop) {
-    return {.on_step =
-                [this](const LiveStep& step) {
-                  view_.add(step);
-                  transcript_.add(step);
-                  if (recording_) recording_->add(step);
-                },
-            .on_notice = [this](const std::string& text) { view_.notice(text); },
-            .on_open =
-                [this](const audio::DeviceFacts& facts) {
-                  if (recording_) recording_->set_rate(facts.rate_hz);
-                  char text[64];
-                  std::snprintf(text, sizeof text, " at %d Hz", facts.rate_hz);
-                  view_.notice("microphone " + facts.input_name + ", speaker " +
-                               facts.output_name + text);
-                },
-            .on_tick =
-                [this, keyboard](audio::DuplexStream& stream) {
-                  for (int key = keyboard ? keyboard() : 0; key != 0; key = keyboard())
-                    press(key, stream);
-                  if (++num_ticks_ % 5 != 0) return;  // Ten times a second.
-                  const audio::StreamMeters meters = stream.meters();
-                  if (meters.is_near_clipped && !was_clipped_ && !job_.is_terminal)
-                    view_.notice("the microphone clips: turn it down");
-                  was_clipped_ = meters.is_near_clipped;
-                  view_.draw(meters, stream.counters(), stream.is_muted(), stream.volume());
-                },
-            .should_stop = [this, should_stop] { return is_quit_ || (should_stop && should_stop()); }};
+    return {
+        .on_step =
+            [this](const LiveStep& step) {
+              view_.add(step);
+              transcript_.add(step);
+              if (recording_) recording_->add(step);
+            },
+        .on_notice = [this](const std::string& text) { view_.notice(text); },
+        .on_open =
+            [this](const audio::DeviceFacts& facts) {
+              if (recording_) recording_->set_rate(facts.rate_hz);
+              char text[64];
+              std::snprintf(text, sizeof text, " at %d Hz", facts.rate_hz);
+              view_.notice("microphone " + facts.input_name + ", speaker " + facts.output_name +
+                           text);
+            },
+        .on_tick =
+            [this, keyboard](audio::DuplexStream& stream) {
+              for (int key = keyboard ? keyboard() : 0; key != 0; key = keyboard())
+                press(key, stream);
+              if (++num_ticks_ % 5 != 0) return;  // Ten times a second.
+              const audio::StreamMeters meters = stream.meters();
+              if (meters.is_near_clipped && !was_clipped_ && !job_.is_terminal)
+                view_.notice("the microphone clips: turn it down");
+              was_clipped_ = meters.is_near_clipped;
+              view_.draw(meters, stream.counters(), stream.is_muted(), stream.volume());
+            },
+        .should_stop = [this, should_stop] { return is_quit_ || (should_stop && should_stop()); }};
   }
 
   void finish(std::ostream& log) {
@@ -154,8 +155,9 @@ std::string totals_text(const LiveTotals& totals) {
       totals.dropped_voice_s);
   std::string result = text;
   if (totals.num_lost_events > 0)
-    result += std::to_string(totals.num_lost_events) +
-              " steps are missing from the transcript and the recording, which cannot be replayed\n";
+    result +=
+        std::to_string(totals.num_lost_events) +
+        " steps are missing from the transcript and the recording, which cannot be replayed\n";
   if (totals.has_given_up) result += "stopped: the agent failed again and again\n";
   return result;
 }

@@ -18,9 +18,9 @@ namespace duet::runtime {
 
 struct TalkJob {
   LiveOptions live;
-  std::string record_dir;       ///< Empty: nothing is kept.
-  std::string transcript;       ///< File ending in .txt, .srt or .json; empty: none.
-  bool is_terminal = false;     ///< Of the output: redraw.
+  std::string record_dir;        ///< Empty: nothing is kept.
+  std::string transcript;        ///< File ending in .txt, .srt or .json; empty: none.
+  bool is_terminal = false;      ///< Of the output: redraw.
   bool is_push_to_talk = false;  ///< Muted until space is pressed, again with the next.
   std::size_t terminal_columns = 80;
 };
@@ -38,11 +38,11 @@ LiveTotals talk(const TalkJob& job, const Engine& engine, audio::DuplexDevice& d
                 const std::function<bool()>& should_stop);
 
 struct RoomJob {
-  std::string input;        ///< What the user says: a sound file.
-  std::string output;       ///< Stereo WAV: left the microphone in the room, right the agent.
-  audio::RoomConfig room;   ///< 16 kHz.
+  std::string input;       ///< What the user says: a sound file.
+  std::string output;      ///< Stereo WAV: left the microphone in the room, right the agent.
+  audio::RoomConfig room;  ///< 16 kHz.
   TalkJob talk;
-  double tail_s = 5.0;      ///< After the user's last word.
+  double tail_s = 5.0;  ///< After the user's last word.
 };
 
 /// Through the virtual room, as fast as the machine; deterministic. Throws core::Error.

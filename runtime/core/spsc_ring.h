@@ -86,8 +86,8 @@ class SpscRing {
     producer_.check();
     const std::uint64_t tail = tail_.load(std::memory_order_relaxed);
     seen_head_ = head_.load(std::memory_order_acquire);  // Partner: release in pop_some().
-    const std::size_t count =
-        std::min<std::size_t>(values.size(), capacity_ - static_cast<std::size_t>(tail - seen_head_));
+    const std::size_t count = std::min<std::size_t>(
+        values.size(), capacity_ - static_cast<std::size_t>(tail - seen_head_));
     for (std::size_t i = 0; i < count; ++i) slots_[(tail + i) & mask()] = values[i];
     tail_.store(tail + count, std::memory_order_release);  // Partner: acquire in pop_some().
     return count;

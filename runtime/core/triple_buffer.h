@@ -25,8 +25,8 @@ class TripleBuffer {
   void write(const T& value) noexcept {
     writer_.check();
     slots_[back_] = value;
-    // Release: partner of the acquire in read(), the value comes with the index. Acquire: partner of
-    // the release there, the reader is done with the slot that comes back.
+    // Release: partner of the acquire in read(), the value comes with the index. Acquire: partner
+    // of the release there, the reader is done with the slot that comes back.
     back_ = middle_.exchange(back_ | kFresh, std::memory_order_acq_rel) & kIndex;
   }
 

@@ -26,8 +26,8 @@ TEST_CASE("a device is chosen by number, name or part of it, else the default", 
   CHECK(choose_device(devices, "2", true).name == "Desk");
   CHECK(choose_device(devices, "usb", true).index == 1);
   CHECK(choose_device(devices, "hdmi", false).index == 0);
-  CHECK_THROWS_WITH(choose_device(devices, "", true), Catch::Contains("a default one") &&
-                                                          Catch::Contains("1 USB Mic, 2 Desk"));
+  CHECK_THROWS_WITH(choose_device(devices, "", true),
+                    Catch::Contains("a default one") && Catch::Contains("1 USB Mic, 2 Desk"));
   devices[2].is_default_input = true;
   CHECK(choose_device(devices, "", true).index == 2);
   CHECK_THROWS_WITH(choose_device(devices, "usb", false), Catch::Contains("speaker"));

@@ -74,7 +74,8 @@ TEST_CASE("blocks that wait too long are dropped, the oldest first", "[unit]") {
   CHECK_THROWS_AS(CapturePath({.max_waiting_blocks = 0}), core::ConfigError);
 }
 
-TEST_CASE("playout keeps its cushion, shortens silence and cuts only what is far too long", "[unit]") {
+TEST_CASE("playout keeps its cushion, shortens silence and cuts only what is far too long",
+          "[unit]") {
   DuplexStream stream({.rate_hz = 48000});
   PlayoutPath path({.model_rate_hz = 24000}, stream);
   const std::vector<float> voice(1920, 0.1F), silence(1920, 0.0F);
@@ -136,8 +137,8 @@ TEST_CASE("the guard shuts the microphone for an echo nobody cancels, not for a 
 }
 
 TEST_CASE("the room hears what the stream plays, one buffer and the room's delay later", "[unit]") {
-  audio::RoomDevice device({.room = {.rt60_s = 0.2, .delay_ms = 50.0, .noise_dbfs = -150.0},
-                            .buffer_samples = 160});
+  audio::RoomDevice device(
+      {.room = {.rt60_s = 0.2, .delay_ms = 50.0, .noise_dbfs = -150.0}, .buffer_samples = 160});
   const audio::DeviceFacts facts = device.open({});
   CHECK(facts.rate_hz == 16000);
   DuplexStream stream({.rate_hz = facts.rate_hz});

@@ -20,7 +20,7 @@ TEST_CASE("the listener takes 200 ms of sound for a voice, once until half a sec
   sound(0.1, 0.25);  // Too short.
   sound(1.0, 1.1);
   sound(1.14, 1.25);  // With a gap of 40 ms long enough.
-  sound(1.5, 1.8);   // Still the same.
+  sound(1.5, 1.8);    // Still the same.
   sound(2.5, 2.8);
   CHECK(hear_voices(samples, -40.0) == std::vector<std::size_t>{16000, 40000});
   CHECK(hear_voices(samples, -10.0).empty());

@@ -68,13 +68,12 @@ TEST_CASE("WAV in, WAV out: the agent's reply leaves through the device when it 
   script.replies = {{.first_step = 20, .num_steps = 10, .text = "sure a large latte"}};
   const FakeEngine engine(script);
   std::vector<float> played, heard;
-  RoomDevice device(
-      {.room = quiet_room(48000),
-       .buffer_samples = 480,
-       .say = say(audio::load_audio_file(folder.file("user.wav")).samples),
-       .watch = [&](auto, auto, std::span<const float> far) {
-         played.insert(played.end(), far.begin(), far.end());
-       }});
+  RoomDevice device({.room = quiet_room(48000),
+                     .buffer_samples = 480,
+                     .say = say(audio::load_audio_file(folder.file("user.wav")).samples),
+                     .watch = [&](auto, auto, std::span<const float> far) {
+                       played.insert(played.end(), far.begin(), far.end());
+                     }});
   std::vector<double> audible;
   std::vector<std::string> notices;
   LiveConversation live(engine, device, {.worker = {.is_recording = true}},
@@ -96,7 +95,8 @@ TEST_CASE("WAV in, WAV out: the agent's reply leaves through the device when it 
   const auto wav = audio::load_audio_file(folder.file("agent.wav")).samples;
   REQUIRE(wav.size() == 4 * 48000);
   // Step 20 is heard by 1.68 s; nothing may sound earlier and all added delay is below 25 ms.
-  const auto first = std::find_if(wav.begin(), wav.end(), [](float x) { return std::abs(x) > 0.05F; });
+  const auto first =
+      std::find_if(wav.begin(), wav.end(), [](float x) { return std::abs(x) > 0.05F; });
   const double onset_s = double(first - wav.begin()) / 48000.0;
   CHECK(onset_s > 1.68);
   CHECK(onset_s < 1.68 + 0.010 + 0.025);
@@ -173,9 +173,8 @@ TEST_CASE("threads: too slow a machine misses deadlines but its lag stays bounde
       engine, device, {},
       {.on_step = [&](const LiveStep& step) { lags.push_back(step.lag_s); },
        .on_notice = [&](const std::string& text) { notices.push_back(text); },
-       .should_stop = [start] {
-         return std::chrono::steady_clock::now() - start > std::chrono::seconds(5);
-       }});
+       .should_stop =
+           [start] { return std::chrono::steady_clock::now() - start > std::chrono::seconds(5); }});
   const auto totals = live.run();
   CHECK(totals.num_deadline_misses == totals.num_steps);
   CHECK(totals.dropped_input_s > 0.3);
@@ -188,7 +187,8 @@ TEST_CASE("threads: too slow a machine misses deadlines but its lag stays bounde
   CHECK(notices.size() <= 2);
 }
 
-TEST_CASE("threads: a device pulled out and put back costs the gap, not the conversation", "[e2e]") {
+TEST_CASE("threads: a device pulled out and put back costs the gap, not the conversation",
+          "[e2e]") {
   FakeScript script;
   script.replies = {{.first_step = 0, .num_steps = 1000, .text = "one two three"}};
   const FakeEngine engine(script);

@@ -32,8 +32,8 @@ class HashingSession : public runtime::Session {
  private:
   void do_step(std::span<const float> block, runtime::StepOutput& out) override {
     for (const float x : block)
-      hash_ = (hash_ ^ static_cast<std::uint64_t>(std::bit_cast<std::uint32_t>(x))) *
-              1099511628211ULL;
+      hash_ =
+          (hash_ ^ static_cast<std::uint64_t>(std::bit_cast<std::uint32_t>(x))) * 1099511628211ULL;
     if (++step_ % 13 == 0) throw std::runtime_error("scripted");
     out.pcm.assign(1920, 0.1F);
     out.codes = {static_cast<int>(hash_ % 4096), static_cast<int>(hash_ / 4096 % 4096)};
@@ -88,9 +88,9 @@ TEST_CASE("a recording is whole and replays to the same codes, failures included
   const std::string folder = parent.file("talk");
   HashingEngine engine;
   record(folder, engine);
-  for (const char* name : {"session.json", "input.f32", "steps.jsonl", "conversation.wav",
-                           "heard.wav", "timeline.json", "transcript.txt", "transcript.srt",
-                           "transcript.json"})
+  for (const char* name :
+       {"session.json", "input.f32", "steps.jsonl", "conversation.wav", "heard.wav",
+        "timeline.json", "transcript.txt", "transcript.srt", "transcript.json"})
     CHECK(std::ifstream(folder + "/" + name).good());
   const auto mic = audio::load_audio_file(folder + "/conversation.wav", 1);
   const auto agent = audio::load_audio_file(folder + "/conversation.wav", 2);

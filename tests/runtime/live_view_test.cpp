@@ -38,18 +38,18 @@ TEST_CASE("the floor and the latencies of the last turn follow from the steps", 
   CHECK_FALSE(floor.reply_latency_s());
   floor.add(make_step(t++, true, false));
   CHECK(floor.floor() == Floor::kUser);
-  floor.add(make_step(t++, true, false));   // Ends at 0.16.
+  floor.add(make_step(t++, true, false));  // Ends at 0.16.
   floor.add(make_step(t++, false, false));
   CHECK(floor.floor() == Floor::kNobody);
-  floor.add(make_step(t++, false, true));   // Audible at 0.35.
+  floor.add(make_step(t++, false, true));  // Audible at 0.35.
   CHECK(floor.floor() == Floor::kAgent);
   REQUIRE(floor.reply_latency_s());
   CHECK(*floor.reply_latency_s() == Approx(0.35 - 0.16));
-  floor.add(make_step(t++, true, true));    // From 0.32 on.
+  floor.add(make_step(t++, true, true));  // From 0.32 on.
   CHECK(floor.floor() == Floor::kBoth);
   floor.add(make_step(t++, true, true));
   CHECK_FALSE(floor.stop_latency_s());
-  floor.add(make_step(t++, true, false));   // Silent at 0.59.
+  floor.add(make_step(t++, true, false));  // Silent at 0.59.
   REQUIRE(floor.stop_latency_s());
   CHECK(*floor.stop_latency_s() == Approx(0.59 - 0.32));
 }
@@ -87,7 +87,8 @@ TEST_CASE("on a terminal the two lanes and the status redraw in place", "[unit]"
                         Catch::Contains("50%  floor: you") && Catch::Contains("step 20 of 80 ms") &&
                         Catch::Contains("3 underruns"));
   view.draw({}, {}, true, 0.5F);
-  CHECK_THAT(out.str().substr(first.size()),
-             Catch::StartsWith("\033[1A\033[2K\033[1A\033[2K\033[1A\033[2K\033[1A\033[2Kyou    a large") &&
-                 Catch::Contains("MUTED"));
+  CHECK_THAT(
+      out.str().substr(first.size()),
+      Catch::StartsWith("\033[1A\033[2K\033[1A\033[2K\033[1A\033[2K\033[1A\033[2Kyou    a large") &&
+          Catch::Contains("MUTED"));
 }

@@ -32,7 +32,7 @@ void add_devices(CLI::App& app, Dispatch& dispatch) {
   command->add_option("--input", options->device.input, "Microphone: number or part of its name");
   command->add_option("--output-device", options->device.output, "Speaker, likewise");
   command->add_option("--device-rate", options->device.rate_hz,
-                      "Rate of both [Hz]; 0: the device's own");
+                      "Rate of both [Hz]; 0: 48000 where it can, else its own");
   on_run(*command, dispatch, [options] { return run_devices(*options); });
 }
 

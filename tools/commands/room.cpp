@@ -47,8 +47,8 @@ struct ReplayOptions {
 int run_replay(const ReplayOptions& options) {
   std::string model = options.model;
   if (model.empty()) model = runtime::recorded_model(options.folder);
-  const auto engine =
-      engine::load_engine(core::find_model(model.empty() ? core::kDefaultModelName : model).string());
+  const auto engine = engine::load_engine(
+      core::find_model(model.empty() ? core::kDefaultModelName : model).string());
   const core::InterruptScope interrupt_scope;
   runtime::LiveView view(std::cout, engine->info(), {});
   const auto report = runtime::replay_recording(

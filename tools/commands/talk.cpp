@@ -52,8 +52,8 @@ int run_talk(const Options& options) {
   const fs::path model = core::find_model(options.model);
   std::error_code failed;
   const auto bytes = fs::file_size(model / "model.safetensors", failed);
-  const std::string warning = runtime::memory_warning(
-      failed ? 0 : static_cast<std::int64_t>(bytes), runtime::memory_info().available_bytes);
+  const std::string warning = runtime::memory_warning(failed ? 0 : static_cast<std::int64_t>(bytes),
+                                                      runtime::memory_info().available_bytes);
   if (!warning.empty()) std::cerr << "duet: " << warning << "\n";
   runtime::TalkJob job = options.job;
   validate(job);
@@ -140,11 +140,12 @@ void add_talk(CLI::App& app, Dispatch& dispatch) {
       "WAV in a virtual room.");
   command->add_option("--model", options->model,
                       "Model directory, or the name of an installed model");
-  command->add_option("--input", job.live.device.input,
-                      "Microphone: number or part of its name (duet devices); default: the default");
+  command->add_option(
+      "--input", job.live.device.input,
+      "Microphone: number or part of its name (duet devices); default: the default");
   command->add_option("--output-device", job.live.device.output, "Speaker, likewise");
   command->add_option("--device-rate", job.live.device.rate_hz,
-                      "Rate of both [Hz]; 0: the device's own");
+                      "Rate of both [Hz]; 0: 48000 where it can, else its own");
   command->add_option("--buffer", job.live.device.buffer_ms, "Of the device [ms]")
       ->check(CLI::Range(1.0, 100.0));
   command->add_option("--volume", options->volume_percent, "Of the agent [%]")
