@@ -162,25 +162,29 @@ TEST_CASE("a failed step silences the agent, is told and resets; three in a row 
 
 TEST_CASE("threads: too slow a machine misses deadlines but its lag stays bounded", "[e2e]") {
   FakeScript script;
-  script.compute = std::chrono::milliseconds(110);  // Budget: 80 ms.
+  script.compute = std::chrono::milliseconds(160);  // Budget: 80 ms.
   script.replies = {{.first_step = 0, .num_steps = 1000, .text = "la"}};
   const FakeEngine engine(script);
   RoomDevice device({.room = quiet_room(), .is_paced = true});
   std::vector<double> lags;
   std::vector<std::string> notices;
   const auto start = std::chrono::steady_clock::now();
-  LiveConversation live(
-      engine, device, {},
-      {.on_step = [&](const LiveStep& step) { lags.push_back(step.lag_s); },
-       .on_notice = [&](const std::string& text) { notices.push_back(text); },
-       .should_stop =
-           [start] { return std::chrono::steady_clock::now() - start > std::chrono::seconds(5); }});
+  LiveConversation live(engine, device, {},
+                        {.on_step = [&](const LiveStep& step) { lags.push_back(step.lag_s); },
+                         .on_notice = [&](const std::string& text) { notices.push_back(text); },
+                         // A loaded machine paces the room slowly, too: as long as it takes.
+                         .should_stop =
+                             [&] {
+                               return (lags.size() > 25 && !notices.empty()) ||
+                                      std::chrono::steady_clock::now() - start >
+                                          std::chrono::seconds(60);
+                             }});
   const auto totals = live.run();
   CHECK(totals.num_deadline_misses == totals.num_steps);
   CHECK(totals.dropped_input_s > 0.3);
   CHECK(totals.stream.num_overruns == 0);
   // 5 waiting blocks, the one at work, one filling, a step.
-  CHECK(totals.max_lag_s < 0.11 + 7 * 0.08 + 0.15);
+  CHECK(totals.max_lag_s < 0.16 + 7 * 0.08 + 0.3);
   REQUIRE(lags.size() > 20);
   REQUIRE_FALSE(notices.empty());
   CHECK_THAT(notices[0], Catch::Contains("too slow"));
