@@ -1,5 +1,5 @@
 #pragma once
-// The sound devices that PortAudio sees. Listing only; opening and streaming are not here.
+// The sound devices that PortAudio sees. Listing and choosing; opening is portaudio_device.h's.
 
 #include <string>
 #include <vector>
@@ -8,8 +8,8 @@ namespace duet::audio {
 
 struct AudioDevice {
   int index = 0;  ///< PortAudio's number of it.
-  std::string name;
-  std::string host_api;  ///< "ALSA", "PulseAudio", ...
+  std::string name = {};
+  std::string host_api = {};  ///< "ALSA", "PulseAudio", ...
   int max_input_channels = 0;
   int max_output_channels = 0;
   double default_sample_rate_hz = 0.0;
@@ -21,5 +21,13 @@ struct AudioDevice {
 /// swallowed. Not thread-safe: it redirects stderr while it asks. Throws core::DeviceError when
 /// PortAudio itself fails.
 std::vector<AudioDevice> list_audio_devices();
+
+/// `wanted`: a number, a name, or part of a name in any case (the first that has it); empty: the
+/// default. Throws core::DeviceError that lists what there is.
+const AudioDevice& choose_device(const std::vector<AudioDevice>& devices, const std::string& wanted,
+                                 bool is_input);
+
+/// A table for people, the defaults marked.
+std::string devices_text(const std::vector<AudioDevice>& devices);
 
 }  // namespace duet::audio

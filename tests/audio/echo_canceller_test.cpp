@@ -1,15 +1,14 @@
 #include "audio/echo_canceller.h"
 
-#include <atomic>
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <cstdlib>
-#include <new>
+#include <memory>
 #include <numeric>
 #include <random>
 
 #include "audio/room.h"
 #include "runtime/core/error.h"
+#include "tests/support/allocation_trap.h"
 
 using namespace duet;
 using audio::EchoConfig;
@@ -74,26 +73,7 @@ audio::RoomConfig drifting_room() {
   return config;
 }
 
-std::atomic<bool> is_trapped{false};
-std::atomic<int> num_allocations{0};
-
 }  // namespace
-
-// The trap counts while armed; a whole program has one operator new, so it sits in a test.
-// Sanitizers keep theirs.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kHasTrap = false;
-#else
-constexpr bool kHasTrap = true;
-void* operator new(std::size_t size) {
-  if (is_trapped.load(std::memory_order_relaxed))
-    num_allocations.fetch_add(1, std::memory_order_relaxed);
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-#endif
 
 TEST_CASE("the chain finds delay and drift and removes the echo", "[dsp]") {
   const Scene scene = make_scene(drifting_room(), 10 * kRate, 0, 0);
@@ -175,19 +155,14 @@ TEST_CASE("reset is as new, and nothing is allocated while processing", "[proper
     canceller->reset();
     CHECK(run(*canceller, scene) == first);
     std::vector<float> out(kBlock);
-    num_allocations = 0;
-    is_trapped = true;
+    const support::AllocationTrap trap;
     for (std::size_t at = 0; at < scene.mic.size(); at += kBlock)
       canceller->process(std::span(scene.mic).subspan(at, kBlock),
                          std::span(scene.far).subspan(at, kBlock), out);
-    is_trapped = false;
-    CHECK(num_allocations == 0);
+    CHECK(trap.count() == 0);
     // The trap can count.
-    is_trapped = true;
-    auto* memory = new std::vector<int>(3);
-    is_trapped = false;
-    delete memory;
-    if (kHasTrap) CHECK(num_allocations > 0);
+    const auto memory = std::make_unique<std::vector<int>>(3);
+    if (support::kHasAllocationTrap) CHECK(trap.count() > 0);
   }
 }
 

@@ -29,7 +29,7 @@ TEST_CASE("the reason for the demo is told as it is", "[unit]") {
   device.max_input_channels = 1;
   CHECK_THAT(why_demo({device}), Contains("no speaker"));
   device.max_output_channels = 2;
-  CHECK_THAT(why_demo({device}), Contains("not there yet") && !Contains("no s"));
+  CHECK(why_demo({device}).empty());
   device.max_input_channels = 0;
   CHECK_THAT(why_demo({device}), Contains("no microphone"));
 }

@@ -17,6 +17,9 @@ void add_all(CLI::App& app, Dispatch& dispatch) {
   add_describe(app, dispatch);
   add_doctor(app, dispatch);
   add_talk(app, dispatch);
+  add_devices(app, dispatch);
+  add_room(app, dispatch);
+  add_replay(app, dispatch);
   add_parity(app, dispatch);
   add_train(app, dispatch);
 }

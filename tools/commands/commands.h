@@ -34,9 +34,13 @@ void on_run(CLI::App& command, Dispatch& dispatch, std::function<int()> body);
 
 void add_run(CLI::App& app, Dispatch& dispatch);
 void add_bench(CLI::App& app, Dispatch& dispatch);
+void add_bench_echo(CLI::App& bench, Dispatch& dispatch);  ///< `duet bench echo`.
 void add_describe(CLI::App& app, Dispatch& dispatch);
 void add_doctor(CLI::App& app, Dispatch& dispatch);
 void add_talk(CLI::App& app, Dispatch& dispatch);
+void add_devices(CLI::App& app, Dispatch& dispatch);
+void add_room(CLI::App& app, Dispatch& dispatch);
+void add_replay(CLI::App& app, Dispatch& dispatch);
 void add_parity(CLI::App& app, Dispatch& dispatch);
 void add_train(CLI::App& app, Dispatch& dispatch);
 
