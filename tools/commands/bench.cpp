@@ -119,6 +119,7 @@ void add_bench(CLI::App& app, Dispatch& dispatch) {
   command->require_subcommand(1);
   add_questions(*command, dispatch);
   add_quiet(*command, dispatch);
+  add_bench_suite(*command, dispatch);
 }
 
 }  // namespace duet::commands
