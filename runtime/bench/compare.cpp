@@ -33,8 +33,8 @@ Pairs pair_up(const Values& first, const Values& second) {
   return pairs;
 }
 
-Comparison compare_pairs(const MetricDefinition& definition, const Pairs& pairs,
-                         std::uint64_t seed, int num_samples) {
+Comparison compare_pairs(const MetricDefinition& definition, const Pairs& pairs, std::uint64_t seed,
+                         int num_samples) {
   Comparison result{.definition = &definition, .n = pairs.first.size()};
   result.first = definition.statistic(pairs.first);
   result.second = definition.statistic(pairs.second);

@@ -77,9 +77,7 @@ class Conversation {
   }
 
  private:
-  double now_s() const {
-    return static_cast<double>(recording_.user.size()) / info_.input_rate_hz;
-  }
+  double now_s() const { return static_cast<double>(recording_.user.size()) / info_.input_rate_hz; }
   Activity activity() const { return find_activity(levels_.levels_db()); }
 
   bool is_done() const {
@@ -264,11 +262,10 @@ std::vector<Placement> place_fixed(const Script& script, const ScriptDialog& dia
   return places;
 }
 
-std::vector<float> render_user(const std::vector<Clip>& clips,
-                               const std::vector<Placement>& places, double seconds, int rate_hz,
-                               std::optional<std::size_t> removed) {
-  std::vector<float> user(static_cast<std::size_t>(std::max<std::int64_t>(
-      0, sample_at(seconds, rate_hz))));
+std::vector<float> render_user(const std::vector<Clip>& clips, const std::vector<Placement>& places,
+                               double seconds, int rate_hz, std::optional<std::size_t> removed) {
+  std::vector<float> user(
+      static_cast<std::size_t>(std::max<std::int64_t>(0, sample_at(seconds, rate_hz))));
   for (std::size_t i = 0; i < places.size(); ++i) {
     if (removed && i >= *removed) break;
     const auto begin = static_cast<std::size_t>(sample_at(places[i].start_s, rate_hz));

@@ -37,8 +37,8 @@ std::vector<Placement> place_fixed(const Script& script, const ScriptDialog& dia
                                    const std::vector<Clip>& clips);
 
 /// The user's channel of such a timeline, `removed` left out, and its length [s].
-std::vector<float> render_user(const std::vector<Clip>& clips,
-                               const std::vector<Placement>& places, double seconds, int rate_hz,
+std::vector<float> render_user(const std::vector<Clip>& clips, const std::vector<Placement>& places,
+                               double seconds, int rate_hz,
                                std::optional<std::size_t> removed = std::nullopt);
 
 struct ConversationPlan {

@@ -127,8 +127,8 @@ std::optional<DialogResult> dialog_from_json(const std::string& text,
     for (const auto& event : json.at("events")) result.events.push_back(event_from(event));
     for (const auto& segment : json.at("agent_s")) result.agent.push_back(segment_from(segment));
     for (const auto& turn : json.at("turns")) {
-      result.turns.push_back({number(turn.at("start_s")), number(turn.at("end_s")),
-                              turn.at("text"), turn.at("cut"), turn.at("audible")});
+      result.turns.push_back({number(turn.at("start_s")), number(turn.at("end_s")), turn.at("text"),
+                              turn.at("cut"), turn.at("audible")});
     }
     result.has_words = json.at("has_words");
     result.num_steps = json.at("num_steps");

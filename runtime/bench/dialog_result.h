@@ -16,13 +16,13 @@ struct EventResult {
   std::string id;
   Kind kind = Kind::kQuestion;
   Segment user;
-  std::string text;                ///< What the user said.
-  std::optional<EventScore> stop;  ///< Interruptions.
-  std::optional<EventScore> reply; ///< Turns that want one.
-  std::optional<EventScore> goes_on;  ///< Backchannel, noise, second speaker, echo.
-  std::optional<EventScore> pause;    ///< Pauses.
-  bool has_control = false;           ///< A run without the event was there to compare.
-  bool is_agent_active = false;       ///< At the event's onset.
+  std::string text;                     ///< What the user said.
+  std::optional<EventScore> stop;       ///< Interruptions.
+  std::optional<EventScore> reply;      ///< Turns that want one.
+  std::optional<EventScore> goes_on;    ///< Backchannel, noise, second speaker, echo.
+  std::optional<EventScore> pause;      ///< Pauses.
+  bool has_control = false;             ///< A run without the event was there to compare.
+  bool is_agent_active = false;         ///< At the event's onset.
   std::optional<bool> has_false_alarm;  ///< Turns.
   std::optional<bool> is_right;         ///< Events with a key, by the text channel.
   std::string reply_text;

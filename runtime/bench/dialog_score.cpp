@@ -11,6 +11,8 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// A control run has to show 1.5 s, and the silence of 0.2 s that would end an activity.
 constexpr double kControlMarginSeconds = 0.3;
+/// An activity that ends this close before the end of the recording may have gone on.
+constexpr double kMinStopSilenceSeconds = 0.2;
 /// Onsets of the run and of its control this close are the same.
 constexpr double kSameOnsetSeconds = 0.1;
 /// A reply's text may begin this long before the user's last sound has been heard out.
@@ -73,7 +75,7 @@ class DialogScorer {
     result.is_agent_active = agent.at(user.start_s) != nullptr;
     const EventScore score =
         score_event({scored_as(event.kind), user}, next_turn_s(index), agent, control);
-    if (event.kind == Kind::kInterruption) result.stop = score;
+    if (event.kind == Kind::kInterruption) result.stop = with_short_stop(score, user);
     if (event.kind == Kind::kPause) {
       const Segment silence{user.end_s, recording_.places[index + 1].user.start_s};
       result.pause = score_event({EventKind::kPause, silence}, kInfinity, agent);
@@ -92,6 +94,16 @@ class DialogScorer {
     return result;
   }
 
+  /// The paper counts every agent that speaks at the onset, however short a while: its stop is
+  /// known although ours does not count it.
+  EventScore with_short_stop(EventScore score, const Segment& user) const {
+    const Activity& agent = recording_.activity;
+    const Segment* running = agent.at(user.start_s);
+    const bool ends = running != nullptr && running->end_s < agent.end_s - kMinStopSilenceSeconds;
+    if (!score.is_counted && ends) score.latency_s = running->end_s - user.start_s;
+    return score;
+  }
+
   /// Onset of the next turn after event `index`.
   double next_turn_s(std::size_t index) const {
     for (std::size_t i = index + 1; i < recording_.places.size(); ++i)
@@ -99,14 +111,11 @@ class DialogScorer {
     return kInfinity;
   }
 
-  /// What the agent said from the end of this turn to the end of the next: an interrupted answer
-  /// belongs to the turn before.
+  /// What the agent said from the end of this turn to the onset of the next; what it begins inside
+  /// a turn answers nothing.
   std::string reply_text(std::size_t index) const {
     const double begin_s = recording_.places[index].user.end_s - kEarlyTextSeconds;
-    double end_s = kInfinity;
-    for (std::size_t i = index + 1; i < recording_.places.size() && end_s == kInfinity; ++i)
-      if (dialog_.events[i].wants_reply)
-        end_s = recording_.places[i].user.end_s - kEarlyTextSeconds;
+    const double end_s = next_turn_s(index);
     std::string text;
     for (const AgentTurn& turn : recording_.turns) {
       if (turn.start_s < begin_s || turn.start_s >= end_s || turn.text.empty()) continue;
@@ -127,9 +136,7 @@ double control_seconds(const ScriptEvent& event) noexcept {
   return std::max(seconds, kControlGoesOnSeconds) + kControlMarginSeconds;
 }
 
-bool needs_control(Kind kind) noexcept {
-  return kind != Kind::kQuestion && kind != Kind::kPause;
-}
+bool needs_control(Kind kind) noexcept { return kind != Kind::kQuestion && kind != Kind::kPause; }
 
 bool control_matters(const ScriptEvent& event, const Segment& user, const Activity& agent) {
   if (!needs_control(event.kind)) return false;

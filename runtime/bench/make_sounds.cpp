@@ -12,9 +12,7 @@ namespace {
 constexpr double kPi = 3.14159265358979323846;
 
 /// Uniform in [-1, 1), the same everywhere.
-double uniform(std::mt19937& random) {
-  return static_cast<double>(random()) / 2147483648.0 - 1.0;
-}
+double uniform(std::mt19937& random) { return static_cast<double>(random()) / 2147483648.0 - 1.0; }
 
 /// One-pole low-pass.
 class LowPass {
@@ -37,7 +35,8 @@ double cough(double t, double noise, LowPass& low) {
 
 /// A thump and its rattle.
 double door(double t, double noise, LowPass& low) {
-  return low(noise) * std::exp(-t / 0.12) + 0.5 * std::sin(2.0 * kPi * 70.0 * t) * std::exp(-t / 0.08);
+  return low(noise) * std::exp(-t / 0.12) +
+         0.5 * std::sin(2.0 * kPi * 70.0 * t) * std::exp(-t / 0.08);
 }
 
 /// Four notes with overtones.
@@ -60,8 +59,8 @@ std::vector<float> make_noise(const std::string& name, int rate_hz, std::uint64_
   for (std::size_t i = 0; i < samples.size(); ++i) {
     const double t = static_cast<double>(i) / rate_hz;
     const double noise = uniform(random);
-    samples[i] = name == "music" ? music(t)
-                                 : (name == "door" ? door(t, noise, low) : cough(t, noise, low));
+    samples[i] =
+        name == "music" ? music(t) : (name == "door" ? door(t, noise, low) : cough(t, noise, low));
     peak = std::max(peak, std::abs(samples[i]));
   }
   std::vector<float> scaled(samples.size());
@@ -77,8 +76,9 @@ std::size_t find_cut(const std::vector<float>& samples, int rate_hz) {
   std::size_t best = 0;
   float best_db = 0.0F;
   for (std::size_t i = levels.size() / 3; i + kWindow <= 2 * levels.size() / 3; ++i) {
-    const float loudest = *std::max_element(levels.begin() + static_cast<std::ptrdiff_t>(i),
-                                            levels.begin() + static_cast<std::ptrdiff_t>(i + kWindow));
+    const float loudest =
+        *std::max_element(levels.begin() + static_cast<std::ptrdiff_t>(i),
+                          levels.begin() + static_cast<std::ptrdiff_t>(i + kWindow));
     if (best == 0 || loudest < best_db) {
       best = i;
       best_db = loudest;

@@ -26,8 +26,8 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-/// Answers this long leave room for an event inside.
-constexpr std::size_t kLongReplyWords = 8;
+/// Answers this long leave room for an event inside, with 1.5 s to go after it.
+constexpr std::size_t kLongReplyWords = 12;
 constexpr double kEdgeSeconds = 0.02;
 constexpr int kRateHz = wire::OggOpusEncoder::kRateHz;
 
@@ -108,8 +108,8 @@ class Maker {
     if (question.topic == "backchannel") {
       backchannels_.push_back(question);
     } else if (!question.reply.empty()) {
-      question.key = answer_key_to_json(
-          answer_key_from_json(entry.at("key").dump(), question.topic));
+      question.key =
+          answer_key_to_json(answer_key_from_json(entry.at("key").dump(), question.topic));
       questions_.push_back(question);
     }
   }
@@ -118,9 +118,8 @@ class Maker {
   void limit_pool() {
     shuffle(questions_);
     shuffle(backchannels_);
-    std::stable_partition(questions_.begin(), questions_.end(), [](const Question& q) {
-      return num_words(q.reply) >= kLongReplyWords;
-    });
+    std::stable_partition(questions_.begin(), questions_.end(),
+                          [](const Question& q) { return num_words(q.reply) >= kLongReplyWords; });
     if (questions_.size() > options_.max_clips) questions_.resize(options_.max_clips);
     for (const Question& question : questions_) {
       by_voice_[question.voice].push_back(&question);
@@ -136,14 +135,15 @@ class Maker {
   }
 
   const Question& pick_long() {
-    if (long_.empty()) fail_few("questions with an answer of 8 words or more", 0);
+    if (long_.empty()) fail_few("questions with an answer of 12 words or more", 0);
     return *long_[num_long_++ % long_.size()];
   }
 
   std::string dialog(std::size_t index) {
-    const SuiteKind kind = options_.kind == SuiteKind::kSmoke
-                               ? static_cast<SuiteKind>(index % static_cast<std::size_t>(SuiteKind::kSmoke))
-                               : options_.kind;
+    const SuiteKind kind =
+        options_.kind == SuiteKind::kSmoke
+            ? static_cast<SuiteKind>(index % static_cast<std::size_t>(SuiteKind::kSmoke))
+            : options_.kind;
     switch (kind) {
       case SuiteKind::kPauses: return pause();
       case SuiteKind::kBackchannels: return backchannel();
@@ -157,14 +157,15 @@ class Maker {
     if (voices_.empty()) fail_few("a voice with three questions", 0);
     std::vector<const Question*> turns = by_voice_[voices_[index % voices_.size()]];
     shuffle(turns);
+    // Only the last answer is not interrupted and may be short.
+    std::stable_partition(turns.begin(), turns.end(),
+                          [](const Question* q) { return num_words(q->reply) >= kLongReplyWords; });
+    std::swap(turns[2], turns[2 + random_() % (turns.size() - 2)]);
     turns.resize(3);
-    // The one whose answer nobody cuts short may be the shortest.
-    std::stable_sort(turns.begin(), turns.end(), [](const Question* a, const Question* b) {
-      return num_words(a->reply) > num_words(b->reply);
-    });
     std::string text = turn("question", *turns[0], "");
     for (std::size_t i = 1; i < turns.size(); ++i)
-      text += turn("interruption", *turns[i], "        anchor: halved_silence\n        offset_s: 1.0\n");
+      text += turn("interruption", *turns[i],
+                   "        anchor: halved_silence\n        offset_s: 0.5\n");
     return text;
   }
 
@@ -177,8 +178,8 @@ class Maker {
       const auto middle = samples.begin() + static_cast<std::ptrdiff_t>(cut);
       const std::string first = save(question.id + "-1", {samples.begin(), middle});
       const std::string second = save(question.id + "-2", {middle, samples.end()});
-      return "      - kind: pause\n        audio: " + first + "\n        text: " +
-             json(question.text).dump() + "\n        pause_s: [0.4, 1.5]\n" +
+      return "      - kind: pause\n        audio: " + first +
+             "\n        text: " + json(question.text).dump() + "\n        pause_s: [0.4, 1.5]\n" +
              turn("question", question, "", second);
     }
     fail_few("questions with a place to cut", 0);
@@ -187,8 +188,9 @@ class Maker {
   std::string backchannel() {
     if (backchannels_.empty()) fail_few("backchannels", 0);
     const Question& word = backchannels_[num_words_++ % backchannels_.size()];
-    return turn("question", pick_long(), "") + "      - kind: backchannel\n        audio: " +
-           save(word.id, load(word)) + "\n        text: " + json(word.text).dump() +
+    return turn("question", pick_long(), "") +
+           "      - kind: backchannel\n        audio: " + save(word.id, load(word)) +
+           "\n        text: " + json(word.text).dump() +
            "\n        anchor: after_agent_onset\n        offset_s: [0.8, 1.4]\n";
   }
 
@@ -220,23 +222,21 @@ class Maker {
     if (audio.empty()) audio = save(question.id, load(question));
     char reply_s[32];
     std::snprintf(reply_s, sizeof reply_s, "%.2f", expected_reply_seconds(question.reply));
-    return std::string("      - kind: ") + kind + "\n        audio: " + audio + "\n        text: " +
-           json(question.text).dump() + "\n" + place + "        reply_s: " + reply_s +
-           "\n        key: " + question.key + "\n";
+    return std::string("      - kind: ") + kind + "\n        audio: " + audio +
+           "\n        text: " + json(question.text).dump() + "\n" + place +
+           "        reply_s: " + reply_s + "\n        key: " + question.key + "\n";
   }
 
   std::string save(const std::string& name, const std::vector<float>& samples) {
     const std::string file = "audio/" + name + ".opus";
     if (!saved_.insert(file).second) return file;
-    wire::OggOpusEncoder encoder({.packets_per_page = 4,
-                                  .bitrate_bps = options_.bitrate_bps,
-                                  .complexity = 10});
+    wire::OggOpusEncoder encoder(
+        {.packets_per_page = 4, .bitrate_bps = options_.bitrate_bps, .complexity = 10});
     std::vector<std::uint8_t> bytes;
     encoder.encode(samples, bytes);
     encoder.finish(bytes);
-    core::write_file_atomically(
-        (fs::path(options_.folder) / file).string(),
-        {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    core::write_file_atomically((fs::path(options_.folder) / file).string(),
+                                {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
     return file;
   }
 

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "runtime/bench/metrics.h"
@@ -66,7 +67,31 @@ std::size_t num_errors(const SuiteResult& result) {
   return count;
 }
 
+const EventScore* conditional_score(const EventResult& event) {
+  if (event.stop) return &*event.stop;
+  if (event.goes_on) return &*event.goes_on;
+  return event.pause ? &*event.pause : nullptr;
+}
+
 }  // namespace
+
+std::string counted_text(const SuiteResult& result) {
+  std::map<Kind, std::pair<std::size_t, std::size_t>> counts;
+  for (const DialogResult& dialog : result.dialogs) {
+    for (const EventResult& event : dialog.events) {
+      const EventScore* score = conditional_score(event);
+      if (score == nullptr) continue;
+      counts[event.kind].first += score->is_counted;
+      ++counts[event.kind].second;
+    }
+  }
+  std::string text;
+  for (const auto& [kind, count] : counts) {
+    text += (text.empty() ? "" : ", ") + std::string(name_of(kind)) + " " +
+            std::to_string(count.first) + " of " + std::to_string(count.second);
+  }
+  return text;
+}
 
 std::string to_text(const SuiteResult& result) {
   std::string text = result.suite + ", " + name_of(result.mode) + " timeline, " +
@@ -84,6 +109,8 @@ std::string to_text(const SuiteResult& result) {
                   show(estimate.low, unit).c_str(), show(estimate.high, unit).c_str(), estimate.n);
     text += line;
   }
+  if (const std::string counted = counted_text(result); !counted.empty())
+    text += "events that count: " + counted + "\n";
   if (const std::size_t errors = num_errors(result); errors > 0)
     text += "failed dialogues: " + std::to_string(errors) + "\n";
   if (result.audio_s > 0.0) {

@@ -9,6 +9,10 @@ namespace duet::runtime::bench {
 
 std::string to_text(const SuiteResult& result);
 
+/// "interruption 12 of 20, pause 5 of 5": how many met the conditions of their definition (the
+/// agent was active, the control run went on; at a pause: silent).
+std::string counted_text(const SuiteResult& result);
+
 /// The same run gives the same bytes, all that depends on the machine's speed aside: that is under
 /// "speed", which is last.
 std::string to_json(const SuiteResult& result);

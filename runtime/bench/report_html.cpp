@@ -58,7 +58,7 @@ std::string summary(const SuiteResult& result) {
             cell(show(estimate.low, unit) + " to " + show(estimate.high, unit), "n") +
             cell(std::to_string(estimate.n), "n") + cell(others) + "</tr>";
   }
-  return html + "</table>";
+  return html + "</table><p>Events that count: " + escape_html(counted_text(result)) + "</p>";
 }
 
 std::string distributions(const SuiteResult& result) {
@@ -95,11 +95,10 @@ std::string event_row(const EventResult& event) {
     text += std::string("right: <span class=\"") + (*event.is_right ? "ok\">yes" : "bad\">no") +
             "</span>; ";
   }
-  if (event.has_false_alarm.value_or(false))
-    text += "<span class=\"bad\">false alarm</span>; ";
+  if (event.has_false_alarm.value_or(false)) text += "<span class=\"bad\">false alarm</span>; ";
   if (event.num_false_starts > 0) {
-    text += "<span class=\"bad\">" + std::to_string(event.num_false_starts) +
-            " false starts</span>; ";
+    text +=
+        "<span class=\"bad\">" + std::to_string(event.num_false_starts) + " false starts</span>; ";
   }
   if (text.size() > 2) text.resize(text.size() - 2);
   char when[48];
@@ -111,8 +110,7 @@ std::string event_row(const EventResult& event) {
 /// Both voices in one Ogg-Opus file, as a data URI.
 std::string audio_element(const audio::AudioClip& user, const audio::AudioClip& agent) {
   std::vector<float> mix(user.samples.size());
-  for (std::size_t i = 0; i < mix.size(); ++i)
-    mix[i] = 0.7F * (user.samples[i] + agent.samples[i]);
+  for (std::size_t i = 0; i < mix.size(); ++i) mix[i] = 0.7F * (user.samples[i] + agent.samples[i]);
   mix = audio::resample(mix, user.rate_hz, wire::OggOpusEncoder::kRateHz);
   wire::OggOpusEncoder encoder({.packets_per_page = 4, .bitrate_bps = 24000});
   std::vector<std::uint8_t> bytes;
@@ -124,8 +122,7 @@ std::string audio_element(const audio::AudioClip& user, const audio::AudioClip& 
 
 std::string dialog_section(const DialogResult& dialog, const HtmlOptions& options, bool has_audio) {
   std::string html = "<h3>" + escape_html(dialog.id) + "</h3>";
-  if (!dialog.error.empty())
-    return html + "<p class=\"bad\">" + escape_html(dialog.error) + "</p>";
+  if (!dialog.error.empty()) return html + "<p class=\"bad\">" + escape_html(dialog.error) + "</p>";
   constexpr std::size_t kBins = 1000;
   std::vector<float> user_envelope, agent_envelope;
   std::string sound;
@@ -151,11 +148,12 @@ std::string dialogs(const SuiteResult& result, const HtmlOptions& options) {
     return badness(result.dialogs[a]) > badness(result.dialogs[b]);
   });
   const std::size_t shown = std::min(order.size(), options.max_dialogs);
-  std::string html = "<h2>Conversations, worst first</h2><p>Above the user, below the agent, on the "
-                     "listener's clock. Shaded: events and the agent's activity; red line: where it "
-                     "stopped. " +
-                     std::to_string(shown) + " of " + std::to_string(order.size()) +
-                     " are shown; the JSON report has all.</p>";
+  std::string html =
+      "<h2>Conversations, worst first</h2><p>Above the user, below the agent, on the "
+      "listener's clock. Shaded: events and the agent's activity; red line: where it "
+      "stopped. " +
+      std::to_string(shown) + " of " + std::to_string(order.size()) +
+      " are shown; the JSON report has all.</p>";
   for (std::size_t i = 0; i < shown; ++i)
     html += dialog_section(result.dialogs[order[i]], options, i < options.max_audio);
   return html;
@@ -168,7 +166,8 @@ std::string facts(const SuiteResult& result) {
                 result.audio_s, result.compute_s,
                 result.audio_s > 0.0 ? result.compute_s / result.audio_s : 0.0);
   return "<h2>Machine</h2><p>" + escape_html(cpu.model) + ", " + std::to_string(cpu.num_cores) +
-         " cores, " + std::to_string(memory_info().total_bytes >> 30) + " GiB; " +
+         (cpu.num_cores == 1 ? " core, " : " cores, ") +
+         std::to_string(memory_info().total_bytes >> 30) + " GiB; " +
          escape_html(core::version_text()) + "</p><p>" +
          (result.audio_s > 0.0 ? text : "finished outputs: not timed") + "</p>";
 }
@@ -186,8 +185,8 @@ std::string to_html(const SuiteResult& result, const HtmlOptions& options) {
                      std::to_string(result.suite_seed) + "; suite " +
                      escape_html(result.fingerprint) +
                      "</p><p>All times are taken from the audio, never from tokens.</p>";
-  return html + summary(result) + distributions(result) + facts(result) +
-         dialogs(result, options) + "</html>\n";
+  return html + summary(result) + distributions(result) + facts(result) + dialogs(result, options) +
+         "</html>\n";
 }
 
 }  // namespace duet::runtime::bench

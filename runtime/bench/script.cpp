@@ -109,8 +109,9 @@ class ScriptReader {
   /// Ids become file names.
   static void check_id(const ConfigReader& config, const std::string& id) {
     const bool is_plain = !id.empty() && id.size() <= 80 && id[0] != '.' &&
-                          id.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                               "0123456789_.-") == std::string::npos;
+                          id.find_first_not_of(
+                              "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                              "0123456789_.-") == std::string::npos;
     if (!is_plain) config.fail("id", "letters, digits, . _ -, 80 at most", "\"" + id + "\"");
   }
 

@@ -47,9 +47,9 @@ struct Seconds {
 struct ScriptEvent {
   std::string id;  ///< Unique in its dialogue.
   Kind kind = Kind::kQuestion;
-  std::string audio;    ///< Path; empty for an echo, or where `text` is to be spoken.
-  std::string text;     ///< What is said.
-  double gain_db = 0.0; ///< Of the audio; of the echo path.
+  std::string audio;     ///< Path; empty for an echo, or where `text` is to be spoken.
+  std::string text;      ///< What is said.
+  double gain_db = 0.0;  ///< Of the audio; of the echo path.
   Anchor anchor = Anchor::kAfterAgentEnd;
   double offset_s = 0.0;  ///< Drawn already.
   double pause_s = 0.0;   ///< Pause: the silence after the audio, drawn already.

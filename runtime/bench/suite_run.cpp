@@ -35,8 +35,8 @@ class SuiteRun {
     result_.temperature = options.session.temperature;
     result_.dtype = info.dtype;
     result_.fingerprint = script.fingerprint;
-    result_.num_dialogs = options.limit == 0 ? script.dialogs.size()
-                                             : std::min(options.limit, script.dialogs.size());
+    result_.num_dialogs =
+        options.limit == 0 ? script.dialogs.size() : std::min(options.limit, script.dialogs.size());
     // What a kept file has to agree with to be taken instead of a run.
     owner_ = script.fingerprint + " " + name_of(result_.mode) + " " + result_.system + " " +
              info.dtype + " " + std::to_string(result_.seed) + " " +
@@ -58,8 +58,7 @@ class SuiteRun {
     if (failure_) std::rethrow_exception(failure_);
     for (auto& dialog : done_) {
       if (!dialog) continue;
-      result_.audio_s +=
-          static_cast<double>(dialog->num_steps) * engine_.info().step_seconds;
+      result_.audio_s += static_cast<double>(dialog->num_steps) * engine_.info().step_seconds;
       result_.compute_s += dialog->compute_s;
       result_.dialogs.push_back(std::move(*dialog));
     }

@@ -15,11 +15,11 @@
 namespace duet::runtime::bench {
 
 struct SuiteOptions {
-  std::optional<Mode> mode;  ///< Unset: the script's.
-  SessionOptions session;
-  std::string folder;     ///< Of the JSON and WAV files; empty: nothing is kept.
-  int num_threads = 0;    ///< 0: one a core that this process may use.
-  std::size_t limit = 0;  ///< At most so many dialogues, from the first; 0: all.
+  std::optional<Mode> mode = std::nullopt;  ///< Unset: the script's.
+  SessionOptions session = {};
+  std::string folder = {};  ///< Of the JSON and WAV files; empty: nothing is kept.
+  int num_threads = 0;      ///< 0: one a core that this process may use.
+  std::size_t limit = 0;    ///< At most so many dialogues, from the first; 0: all.
 };
 
 struct SuiteHooks {
@@ -37,9 +37,9 @@ struct SuiteResult {
   std::uint64_t suite_seed = 0;  ///< Of the script's ranges.
   double temperature = 0.0;
   std::string dtype;
-  std::size_t num_dialogs = 0;        ///< Wanted.
-  std::size_t num_resumed = 0;        ///< Taken from files.
-  std::vector<DialogResult> dialogs;  ///< Done, in the script's order.
+  std::size_t num_dialogs = 0;            ///< Wanted.
+  std::size_t num_resumed = 0;            ///< Taken from files.
+  std::vector<DialogResult> dialogs;      ///< Done, in the script's order.
   double audio_s = 0.0, compute_s = 0.0;  ///< Of all steps, control runs included.
 
   bool is_complete() const noexcept { return dialogs.size() == num_dialogs; }

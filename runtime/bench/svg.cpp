@@ -49,12 +49,12 @@ class Captions {
     constexpr double kCharacterWidth = 6.1;
     std::string shown = text;
     if (shown.size() > 90) shown = shown.substr(0, 87) + "...";
-    std::size_t row = 0;
-    while (row < ends_.size() && ends_[row] > x) ++row;
-    if (row == kRows) row = kRows - 1;
-    if (row == ends_.size()) ends_.push_back(0.0);
     const double width = kCharacterWidth * static_cast<double>(shown.size());
     const double left = std::max(0.0, std::min(x, kWidth - width));
+    std::size_t row = 0;
+    while (row < ends_.size() && ends_[row] > left) ++row;
+    if (row == kRows) row = kRows - 1;
+    if (row == ends_.size()) ends_.push_back(0.0);
     ends_[row] = left + width + 8.0;
     return text_at(left, y_ + 13.0 * static_cast<double>(row), cls_, shown);
   }
@@ -102,8 +102,8 @@ std::string svg_distribution(const std::vector<double>& seconds, const std::stri
     const double bin = std::isfinite(x) ? std::floor(std::max(0.0, x) * 10.0 + 1e-9) : 30.0;
     ++counts[static_cast<std::size_t>(std::min(bin, 30.0))];
   }
-  const double most =
-      static_cast<double>(std::max<std::size_t>(1, *std::max_element(counts.begin(), counts.end())));
+  const double most = static_cast<double>(
+      std::max<std::size_t>(1, *std::max_element(counts.begin(), counts.end())));
   const double bar = (kWide - kLeft - 34.0) / static_cast<double>(kBins);
   std::string svg = "<svg class=\"plot\" viewBox=\"0 0 480 222\" role=\"img\">";
   svg += text_at(kLeft, 14.0, "title", title + ", n " + std::to_string(seconds.size()));
@@ -120,7 +120,7 @@ std::string svg_distribution(const std::vector<double>& seconds, const std::stri
   }
   svg += "<polyline class=\"cdf\" points=\"" + format("%.1f,%.1f ", kLeft, kTop + kHigh) + line +
          "\"/>";
-  for (double t = 0.0; t <= kMax + 1e-9; t += 0.5)
+  for (double t = 0.0; t < kMax; t += 0.5)
     svg += text_at(kLeft + bar * 10.0 * t - 8.0, kTop + kHigh + 14.0, "axis", format("%.1f", t));
   svg += text_at(kWide - 62.0, kTop + kHigh + 14.0, "axis", "later");
   svg += text_at(2.0, kTop + 8.0, "axis", format("%.0f", most)) +

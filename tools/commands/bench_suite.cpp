@@ -70,12 +70,15 @@ void add_suite_run(CLI::App& parent, Dispatch& dispatch) {
       "run", "Run a suite of scripted conversations: barge-in, pauses, backchannels, noise");
   command->add_option("suite", options->script, "suite.yaml, e.g. configs/bench/smoke/suite.yaml")
       ->required();
-  command->add_option("--mode", options->mode,
-                      "fixed: the user's audio does not wait; reactive: it follows the agent's")
+  command
+      ->add_option("--mode", options->mode,
+                   "fixed: the user's audio does not wait; reactive: it follows the agent's")
       ->check(CLI::IsMember({"script", "fixed", "reactive"}));
-  command->add_option("--model", options->model, "Model directory, or the name of an installed one");
-  command->add_option("--outputs", options->outputs,
-                      "Score this folder of finished outputs (see bench render) instead of a model");
+  command->add_option("--model", options->model,
+                      "Model directory, or the name of an installed one");
+  command->add_option(
+      "--outputs", options->outputs,
+      "Score this folder of finished outputs (see bench render) instead of a model");
   command->add_option("--work", options->suite.folder,
                       "Folder for one JSON and one WAV a dialogue; a stopped run goes on from it");
   command->add_option("--json", options->json, "Report to write");
