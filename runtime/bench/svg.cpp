@@ -72,7 +72,7 @@ std::string time_axis(double seconds, double y) {
   for (double t = 0.0; t <= seconds; t += every) {
     const double x = t / seconds * kWidth;
     svg += format("<line class=\"tick\" x1=\"%.1f\" x2=\"%.1f\" y1=\"40\" y2=\"%.1f\"/>", x, x, y);
-    svg += text_at(x + 2.0, y + 11.0, "axis", format("%.0f s", t));
+    if (x < kWidth - 25.0) svg += text_at(x + 2.0, y + 11.0, "axis", format("%.0f s", t));
   }
   return svg;
 }

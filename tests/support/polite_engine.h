@@ -12,10 +12,10 @@
 namespace duet::support {
 
 struct Manners {
-  int answer_after = 5;         ///< Silent steps after the user's sound before it answers.
-  int answer_steps = 50;        ///< Length of an answer.
-  int stop_after = 4;           ///< Steps of user's sound until it falls silent; 0: never.
-  float threshold = 0.01F;      ///< Mean |x| of a step in which the user sounds.
+  int answer_after = 5;          ///< Silent steps after the user's sound before it answers.
+  int answer_steps = 50;         ///< Length of an answer.
+  int stop_after = 4;            ///< Steps of user's sound until it falls silent; 0: never.
+  float threshold = 0.01F;       ///< Mean |x| of a step in which the user sounds.
   std::string text = "Twelve.";  ///< Said at the first step of an answer.
   std::int64_t throw_at = -1;
 };
@@ -30,8 +30,8 @@ class PoliteSession : public runtime::Session {
     if (step_ == manners_.throw_at) throw std::runtime_error("scripted failure");
     double level = 0.0;
     for (const float x : block) level += static_cast<double>(std::abs(x));
-    const bool sounds = level > static_cast<double>(manners_.threshold) *
-                                static_cast<double>(block.size());
+    const bool sounds =
+        level > static_cast<double>(manners_.threshold) * static_cast<double>(block.size());
     num_heard_ = sounds ? num_heard_ + 1 : 0;
     num_quiet_ = sounds ? 0 : num_quiet_ + 1;
     if (sounds) owes_answer_ = true;

@@ -1,5 +1,6 @@
 // `duet bench run|make|render|compare`: scripted suites (docs/bench.md).
 
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -34,7 +35,8 @@ bench::SuiteResult run_engine(RunOptions& options, const bench::Script& script) 
   if (options.mode == "reactive") options.suite.mode = bench::Mode::kReactive;
   const auto engine = engine::load_engine(core::find_model(options.model).string());
   const core::InterruptScope interrupt_scope;
-  core::ProgressBar bar(script.name, static_cast<int64_t>(script.dialogs.size()));
+  const std::size_t limit = options.suite.limit == 0 ? script.dialogs.size() : options.suite.limit;
+  core::ProgressBar bar(script.name, static_cast<int64_t>(std::min(limit, script.dialogs.size())));
   auto result = bench::run_suite(
       *engine, script, options.suite,
       {.on_progress = [&bar](std::size_t done,

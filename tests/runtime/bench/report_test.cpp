@@ -32,8 +32,7 @@ EventResult interruption(double stop_s, bool is_counted = true) {
   event.has_control = true;
   event.is_agent_active = true;
   event.has_false_alarm = false;
-  event.stop =
-      EventScore{EventKind::kInterruption, is_counted, stop_s <= 1.5, 5.0, stop_s};
+  event.stop = EventScore{EventKind::kInterruption, is_counted, stop_s <= 1.5, 5.0, stop_s};
   return event;
 }
 
@@ -104,8 +103,8 @@ TEST_CASE("a JSON report comes back whole and gives the same bytes", "[unit]") {
   CHECK(to_json(load_report(dir.write("a.json", json))) == json);
   CHECK_THROWS_WITH(load_report(dir.write("b.json", "{}")), Contains("b.json"));
   CHECK_THROWS_AS(load_report(dir.file("none.json")), core::LoadError);
-  CHECK_THAT(to_text(result), Contains("stop latency, median") && Contains("n 2") &&
-                                  Contains("suite seed"));
+  CHECK_THAT(to_text(result),
+             Contains("stop latency, median") && Contains("n 2") && Contains("suite seed"));
 }
 
 TEST_CASE("comparison: paired, marks what is worse, refuses other suites", "[unit]") {

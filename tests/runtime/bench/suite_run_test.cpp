@@ -177,8 +177,8 @@ TEST_CASE("a pause that is waited out and one that is taken over", "[unit]") {
 
 TEST_CASE("an agent that hears itself: false stops are found", "[unit]") {
   const Suite suite;
-  const Script script = suite.load(
-      kAsk + "      - {kind: echo, anchor: after_user_end, seconds: 6, gain_db: -6}\n");
+  const Script script =
+      suite.load(kAsk + "      - {kind: echo, anchor: after_user_end, seconds: 6, gain_db: -6}\n");
   const DialogResult robust = run_one(script, {.threshold = 0.15F});
   CHECK(robust.events[1].num_false_starts == 0);
   // It falls silent at its own sound, then answers that.
