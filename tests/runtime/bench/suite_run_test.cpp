@@ -253,6 +253,16 @@ TEST_CASE("finished outputs are scored as the engine that made them", "[unit]") 
   CHECK(result.dialogs[0].events[0].reply->latency_s ==
         Approx(direct.events[0].reply->latency_s).margin(kFrame));
   CHECK_FALSE(result.dialogs[0].events[0].is_right);
+  // The agent of a stereo file is on the right; a control run that falls silent is believed.
+  const audio::AudioClip agent = audio::load_audio_file(outputs + "/d1.wav");
+  std::vector<float> stereo(2 * agent.samples.size(), 0.0F);
+  for (std::size_t i = 0; i < agent.samples.size(); ++i) stereo[2 * i + 1] = agent.samples[i];
+  audio::write_wav_file(outputs + "/d1.wav", stereo, 24000, 2);
+  CHECK(score_outputs(script, outputs).dialogs[0].events[1].stop->is_counted);
+  audio::write_wav_file(outputs + "/d1.without-e2.wav", std::vector<float>(150000, 0.0F), 24000);
+  const EventResult silent = score_outputs(script, outputs).dialogs[0].events[1];
+  CHECK(silent.is_agent_active);
+  CHECK_FALSE(silent.stop->is_counted);
   std::filesystem::remove(outputs + "/d1.wav");
   CHECK_FALSE(score_outputs(script, outputs).dialogs[0].error.empty());
   CHECK_THROWS_AS(score_outputs(script, suite.dir.file("none")), core::LoadError);
