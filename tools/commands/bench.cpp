@@ -120,6 +120,7 @@ void add_bench(CLI::App& app, Dispatch& dispatch) {
   add_questions(*command, dispatch);
   add_quiet(*command, dispatch);
   add_bench_echo(*command, dispatch);
+  add_bench_suite(*command, dispatch);
 }
 
 }  // namespace duet::commands
