@@ -18,6 +18,7 @@ void add_all(CLI::App& app, Dispatch& dispatch) {
   add_doctor(app, dispatch);
   add_talk(app, dispatch);
   add_parity(app, dispatch);
+  add_serve(app, dispatch);
   add_train(app, dispatch);
 }
 

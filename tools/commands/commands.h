@@ -38,6 +38,7 @@ void add_describe(CLI::App& app, Dispatch& dispatch);
 void add_doctor(CLI::App& app, Dispatch& dispatch);
 void add_talk(CLI::App& app, Dispatch& dispatch);
 void add_parity(CLI::App& app, Dispatch& dispatch);
+void add_serve(CLI::App& app, Dispatch& dispatch);
 void add_train(CLI::App& app, Dispatch& dispatch);
 
 /// Parses argv, runs one subcommand. core::Error and any other exception become one line on stderr
