@@ -85,8 +85,7 @@ bool Access::knows(std::string_view token) {
     found |= CRYPTO_memcmp(shown.data(), known.data(), shown.size()) == 0;
   const std::lock_guard lock(mutex_);
   const auto secret = secrets_.find(shown);
-  return found ||
-         (secret != secrets_.end() && std::chrono::steady_clock::now() < secret->second);
+  return found || (secret != secrets_.end() && std::chrono::steady_clock::now() < secret->second);
 }
 
 bool Access::has_token(const RequestHead& request) {
@@ -125,8 +124,8 @@ bool Access::is_host_allowed(const RequestHead& request) const {
 }
 
 Access::Secret Access::make_secret(double ttl_s) {
-  const auto ttl = std::chrono::seconds(std::clamp<std::int64_t>(
-      static_cast<std::int64_t>(ttl_s), 10, 7200));
+  const auto ttl =
+      std::chrono::seconds(std::clamp<std::int64_t>(static_cast<std::int64_t>(ttl_s), 10, 7200));
   Secret secret;
   secret.value = "ek_" + random_hex(24);
   const auto unix_now = std::chrono::system_clock::now().time_since_epoch();
@@ -135,9 +134,9 @@ Access::Secret Access::make_secret(double ttl_s) {
   const std::lock_guard lock(mutex_);
   std::erase_if(secrets_, [now](const auto& entry) { return entry.second <= now; });
   if (secrets_.size() >= kMaxSecrets)
-    secrets_.erase(std::min_element(
-        secrets_.begin(), secrets_.end(),
-        [](const auto& a, const auto& b) { return a.second < b.second; }));
+    secrets_.erase(
+        std::min_element(secrets_.begin(), secrets_.end(),
+                         [](const auto& a, const auto& b) { return a.second < b.second; }));
   secrets_[digest(secret.value)] = now + ttl;
   return secret;
 }

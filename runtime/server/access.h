@@ -16,7 +16,7 @@ namespace duet::server {
 /// A request as far as access and routes need it. Header values as sent; absent: empty.
 struct RequestHead {
   std::string method, path, query;
-  std::string authorization, api_key;  ///< `Authorization`, `kyutai-api-key`.
+  std::string authorization, api_key;         ///< `Authorization`, `kyutai-api-key`.
   std::string origin, host, protocols, beta;  ///< ..., `Sec-WebSocket-Protocol`, `OpenAI-Beta`.
   std::string body;
 };
@@ -48,7 +48,7 @@ class Access {
   std::vector<std::string> digests_;  // SHA-256 of each token: equal lengths to compare.
   std::vector<std::string> origins_, hosts_;
   bool guards_host_ = false;
-  std::mutex mutex_;  // Guards secrets_.
+  std::mutex mutex_;                                                      // Guards secrets_.
   std::map<std::string, std::chrono::steady_clock::time_point> secrets_;  // By digest.
 };
 

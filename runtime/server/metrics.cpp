@@ -73,8 +73,7 @@ std::string Metrics::to_text() const {
   one("duet_sent_messages_total", "Messages sent.", "counter", messages_sent);
   one("duet_discarded_messages_total", "Audio messages dropped because a client read too slowly.",
       "counter", messages_discarded);
-  one("duet_bad_messages_total", "Messages that could not be understood.", "counter",
-      bad_messages);
+  one("duet_bad_messages_total", "Messages that could not be understood.", "counter", bad_messages);
   step_seconds.write(text, "duet_step_seconds", "Time of one step of the model.");
   lag_seconds.write(text, "duet_lag_seconds", "From the moment a step was due to its end.");
   reply_seconds.write(text, "duet_reply_seconds",

@@ -12,9 +12,8 @@ namespace duet::server {
 /// Counts of durations by upper bound. Any thread.
 class Histogram {
  public:
-  static constexpr std::array<double, 14> kBoundsS = {0.002, 0.005, 0.01, 0.02, 0.03,
-                                                      0.04,  0.06,  0.08, 0.12, 0.2,
-                                                      0.5,   1.0,   2.0,  5.0};
+  static constexpr std::array<double, 14> kBoundsS = {0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06,
+                                                      0.08,  0.12,  0.2,  0.5,  1.0,  2.0,  5.0};
   void observe(double seconds) noexcept;
   std::uint64_t count() const noexcept { return count_.load(std::memory_order_relaxed); }
   void write(std::string& text, const std::string& name, const std::string& help) const;

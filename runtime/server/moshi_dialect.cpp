@@ -37,8 +37,8 @@ class MoshiDialect : public Dialect {
         encoder_(encoder_config(options.opus_bitrate_bps)),
         limits_(options.limits, Clock::now()),
         clock_(seat.info(), metrics),
-        warning_steps_(static_cast<std::int64_t>(options.limits.warning_s /
-                                                 seat.info().step_seconds)) {}
+        warning_steps_(
+            static_cast<std::int64_t>(options.limits.warning_s / seat.info().step_seconds)) {}
 
   void open() override {
     link_->send_binary(

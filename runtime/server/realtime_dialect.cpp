@@ -62,10 +62,8 @@ class RealtimeDialect : public Dialect {
   }
   void refuse(const ClientEvent& event, const char* code, std::string message,
               const char* param = "") {
-    send(writer_.error({.code = code,
-                        .message = std::move(message),
-                        .param = param,
-                        .event_id = event.event_id}));
+    send(writer_.error(
+        {.code = code, .message = std::move(message), .param = param, .event_id = event.event_id}));
   }
   void handle(ClientEvent& event);
   void update(const ClientEvent& event);
@@ -100,17 +98,17 @@ class RealtimeDialect : public Dialect {
   TurnClock clock_;
   RealtimeResponse response_;
   UserTurn user_;
-  bool response_asked_ = false;   // response.create, and its response is still to come.
-  bool is_unheard_ = false;       // The agent's present turn began without a response.
-  bool is_ending_ = false;        // The words have ended, the voice rings on.
+  bool response_asked_ = false;  // response.create, and its response is still to come.
+  bool is_unheard_ = false;      // The agent's present turn began without a response.
+  bool is_ending_ = false;       // The words have ended, the voice rings on.
   int num_tail_ = 0, num_quiet_ = 0;
-  double heard_s_ = 0.0;          // Audio appended since the last commit.
+  double heard_s_ = 0.0;  // Audio appended since the last commit.
   std::vector<float> samples_;
 };
 
 void RealtimeDialect::on_message(std::span<const std::uint8_t> message, bool) {
-  auto parsed = wire::parse_client_event(
-      {reinterpret_cast<const char*>(message.data()), message.size()});
+  auto parsed =
+      wire::parse_client_event({reinterpret_cast<const char*>(message.data()), message.size()});
   if (const auto* error = std::get_if<RealtimeError>(&parsed)) {
     metrics_->bad_messages.fetch_add(1, std::memory_order_relaxed);
     send(writer_.error(*error));
@@ -252,10 +250,10 @@ void RealtimeDialect::stop_response(const char* reason) {
 
 void RealtimeDialect::fail(const char* code, const std::string& message, int close_code) {
   response_.end(ResponseStatus::kFailed, code);
-  send(writer_.error({.type = close_code == kCloseInternal ? "server_error"
-                                                           : "invalid_request_error",
-                      .code = code,
-                      .message = message}));
+  send(writer_.error(
+      {.type = close_code == kCloseInternal ? "server_error" : "invalid_request_error",
+       .code = code,
+       .message = message}));
   link_->close(close_code, message);
 }
 
@@ -347,8 +345,7 @@ void RealtimeDialect::follow_agent(const Step& step) {
   if (out.agent_turn_ended) {
     is_unheard_ = false;
     if (response_asked_) seat_->begin_turn(0);  // Asked for during a turn that was cancelled.
-    if (response_.is_open() && clock_.user_speaks() &&
-        session_.settings().interrupts_responses) {
+    if (response_.is_open() && clock_.user_speaks() && session_.settings().interrupts_responses) {
       response_.end(ResponseStatus::kCancelled, "turn_detected");
     } else {
       is_ending_ = response_.is_open();
@@ -370,9 +367,7 @@ void RealtimeDialect::on_tick(Clock::time_point now) {
     case LimitWatch::Event::kEndLength:
       fail("session_expired", "The session has reached its length.", kCloseNormal);
       break;
-    case LimitWatch::Event::kEndIdle:
-      fail("session_idle", "No audio came.", kCloseNormal);
-      break;
+    case LimitWatch::Event::kEndIdle: fail("session_idle", "No audio came.", kCloseNormal); break;
     case LimitWatch::Event::kWarnIdle:
     case LimitWatch::Event::kNone: break;
   }
@@ -388,10 +383,9 @@ std::unique_ptr<Dialect> make_realtime_dialect(Link& link, Seat& seat, Metrics& 
 void refuse_realtime(Link& link, wire::RealtimeProfile profile) {
   const char* why = "All sessions are taken; try again later.";
   wire::RealtimeWriter writer(profile);
-  link.send_text(writer.error({.type = "rate_limit_error",
-                               .code = "session_limit_reached",
-                               .message = why}),
-                 Lane::kControl);
+  link.send_text(
+      writer.error({.type = "rate_limit_error", .code = "session_limit_reached", .message = why}),
+      Lane::kControl);
   link.close(kCloseTryAgain, why);
 }
 

@@ -1,8 +1,8 @@
 #pragma once
-// OpenAI's Realtime protocol on /v1/realtime, over a model that decides by itself when to speak. Event
-// by event: docs/realtime.md. Steps follow the wall clock; each turn of the agent becomes a response,
-// each stretch of the user's speech an item. Response audio comes in real time, its first delta one
-// step (80 ms) of it ahead, so that a client that plays at once does not run dry.
+// OpenAI's Realtime protocol on /v1/realtime, over a model that decides by itself when to speak.
+// Event by event: docs/realtime.md. Steps follow the wall clock; each turn of the agent becomes a
+// response, each stretch of the user's speech an item. Response audio comes in real time, its first
+// delta one step (80 ms) of it ahead, so that a client that plays at once does not run dry.
 
 #include <memory>
 

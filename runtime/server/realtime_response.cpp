@@ -114,11 +114,10 @@ void RealtimeResponse::end(ResponseStatus status, const std::string& reason) {
   response.status = status;
   response.reason = reason;
   response.output = {whole};
-  response.usage =
-      wire::RealtimeUsage{.input_text_tokens = 0,
-                          .input_audio_tokens = num_steps_,
-                          .output_text_tokens = num_pieces_,
-                          .output_audio_tokens = speaks_ ? num_steps_ : 0};
+  response.usage = wire::RealtimeUsage{.input_text_tokens = 0,
+                                       .input_audio_tokens = num_steps_,
+                                       .output_text_tokens = num_pieces_,
+                                       .output_audio_tokens = speaks_ ? num_steps_ : 0};
   link_->send_text(writer_->response_done(response), Lane::kControl);
   link_->send_text(writer_->rate_limits_updated(), Lane::kControl);
 }

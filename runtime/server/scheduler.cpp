@@ -138,8 +138,8 @@ std::shared_ptr<Seat> Scheduler::admit(SeatOptions options) {
   } while (!num_sessions_.compare_exchange_weak(taken, taken + 1));
   std::shared_ptr<Seat> seat;
   try {
-    seat = std::make_shared<Seat>(engine_->make_session(options.session), std::move(options),
-                                  signal_);
+    seat =
+        std::make_shared<Seat>(engine_->make_session(options.session), std::move(options), signal_);
   } catch (...) {
     num_sessions_.fetch_sub(1);
     throw;
@@ -177,8 +177,8 @@ Scheduler::Choice Scheduler::next_step(Seat& seat, Clock::time_point now) const 
     block = seat.input_.front();
   }
   if (block != nullptr) {
-    const auto due = std::max(
-        block->arrived, seat.last_due_ + duration_cast<Clock::duration>(kCatchUp * period_));
+    const auto due = std::max(block->arrived,
+                              seat.last_due_ + duration_cast<Clock::duration>(kCatchUp * period_));
     return {&seat, due, due, true};
   }
   if (!seat.options_.is_wall_clock) return {};

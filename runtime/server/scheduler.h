@@ -1,12 +1,12 @@
 #pragma once
 // The inference thread: steps every conversation of a server when it is due.
 //
-// A conversation has a seat. Its network side pushes blocks of the user's audio and takes steps out;
-// both queues are bounded. The thread always takes the step that has been due longest. A block is
-// due when it came, but at most 1.1 times as fast as real time; what a client sent ahead of that is
-// worked off when nobody else is due. A seat on the wall clock steps on silence when its block does
-// not come; the others wait for their client (its audio is then the clock). A failed step ends its
-// seat alone. One step at a time on one thread; a step that hangs holds everybody up.
+// A conversation has a seat. Its network side pushes blocks of the user's audio and takes steps
+// out; both queues are bounded. The thread always takes the step that has been due longest. A block
+// is due when it came, but at most 1.1 times as fast as real time; what a client sent ahead of that
+// is worked off when nobody else is due. A seat on the wall clock steps on silence when its block
+// does not come; the others wait for their client (its audio is then the clock). A failed step ends
+// its seat alone. One step at a time on one thread; a step that hangs holds everybody up.
 
 #include <atomic>
 #include <chrono>
@@ -52,10 +52,10 @@ class WakeSignal {
 
 struct SeatOptions {
   runtime::SessionOptions session = {};
-  bool is_wall_clock = false;           ///< Missing input is silence.
-  std::size_t max_input_blocks = 250;   ///< 20 s.
-  std::size_t max_output_steps = 32;    ///< A seat whose steps are not taken stops after so many.
-  std::function<void()> on_step = {};   ///< Inference thread, after each step; may only post.
+  bool is_wall_clock = false;          ///< Missing input is silence.
+  std::size_t max_input_blocks = 250;  ///< 20 s.
+  std::size_t max_output_steps = 32;   ///< A seat whose steps are not taken stops after so many.
+  std::function<void()> on_step = {};  ///< Inference thread, after each step; may only post.
 };
 
 /// Public functions: network side, one thread at a time.
@@ -91,7 +91,7 @@ class Seat {
   SlotRing<Block> input_;
   SlotRing<Step> output_;
   std::atomic<bool> has_left_{false};
-  std::atomic<std::uint64_t> drop_before_{0};  // Blocks before this count are dropped.
+  std::atomic<std::uint64_t> drop_before_{0};    // Blocks before this count are dropped.
   std::atomic<std::int64_t> begin_request_{-1};  // 1 + blocks pushed at begin_turn(), or none.
   std::atomic<int> begin_delay_{0};
 

@@ -33,7 +33,8 @@ void serve(ServeJob job, const std::function<std::unique_ptr<runtime::Engine>()>
     job.config.tls_cert = made.cert_file;
     job.config.tls_key = made.key_file;
     out << "certificate  " << made.cert_file << "\nfingerprint  SHA-256 " << made.fingerprint
-        << "\n             browsers warn of it once: compare the fingerprint, then go on; or add the\n"
+        << "\n             browsers warn of it once: compare the fingerprint, then go on; or add "
+           "the\n"
            "             file to the system's or browser's authorities\n";
   }
   const auto engine = load();
@@ -42,9 +43,9 @@ void serve(ServeJob job, const std::function<std::unique_ptr<runtime::Engine>()>
   const std::string host = job.config.address == "0.0.0.0" || job.config.address == "::"
                                ? "localhost"
                                : job.config.address;
-  const std::string place =
-      "://" + (host.find(':') == std::string::npos ? host : '[' + host + ']') + ':' +
-      std::to_string(server.port());
+  const std::string place = "://" +
+                            (host.find(':') == std::string::npos ? host : '[' + host + ']') + ':' +
+                            std::to_string(server.port());
   out << "web page     " << (is_tls ? "https" : "http") << place << "/\nMoshi        "
       << (is_tls ? "wss" : "ws") << place << "/api/chat\nRealtime     " << (is_tls ? "wss" : "ws")
       << place << "/v1/realtime\nsessions     " << server.max_sessions()

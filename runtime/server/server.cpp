@@ -63,8 +63,7 @@ Server::Impl::Impl(const runtime::Engine& engine, const ServerConfig& config) {
   shared.state.metrics = &shared.metrics;
   shared.state.access = shared.access.get();
   accept();
-  for (int i = 0; i < config.network_threads; ++i)
-    threads.emplace_back([this] { context.run(); });
+  for (int i = 0; i < config.network_threads; ++i) threads.emplace_back([this] { context.run(); });
 }
 
 Server::Impl::~Impl() {

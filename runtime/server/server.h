@@ -13,8 +13,8 @@ namespace duet::server {
 class Server {
  public:
   /// Listens and serves from here on. `engine` must outlive it. config.max_sessions 0 measures the
-  /// engine first (about a second). Throws core::ConfigError for the configuration, DeviceError when
-  /// the port cannot be had, LoadError for the TLS files.
+  /// engine first (about a second). Throws core::ConfigError for the configuration, DeviceError
+  /// when the port cannot be had, LoadError for the TLS files.
   Server(const runtime::Engine& engine, const ServerConfig& config);
   ~Server();  ///< Closes everything at once.
   Server(const Server&) = delete;

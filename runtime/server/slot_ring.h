@@ -1,7 +1,8 @@
 #pragma once
-// A bounded queue from one thread to one other whose slots are filled and read in place, so that the
-// buffers in them are used again and again: blocks of audio into the inference thread, steps out of
-// it. Invariant: consumed_ <= produced_ <= consumed_ + capacity; each is written by its own side.
+// A bounded queue from one thread to one other whose slots are filled and read in place, so that
+// the buffers in them are used again and again: blocks of audio into the inference thread, steps
+// out of it. Invariant: consumed_ <= produced_ <= consumed_ + capacity; each is written by its own
+// side.
 
 #include <atomic>
 #include <cstddef>
@@ -10,8 +11,9 @@
 
 namespace duet::server {
 
-/// back, push: producer. front, pop: consumer. size: either. Never waits; allocates at construction.
-/// A side may wander between threads as long as each hand-over is ordered (a strand does that).
+/// back, push: producer. front, pop: consumer. size: either. Never waits; allocates at
+/// construction. A side may wander between threads as long as each hand-over is ordered (a strand
+/// does that).
 template <class T>
 class SlotRing {
  public:

@@ -81,9 +81,8 @@ Cert make_cert(EVP_PKEY& key, const std::vector<std::string>& names) {
   X509_set_pubkey(cert.get(), &key);
   std::string subjects;
   for (const auto& one : names) {
-    const bool is_address =
-        one.find(':') != std::string::npos ||
-        one.find_first_not_of("0123456789.") == std::string::npos;
+    const bool is_address = one.find(':') != std::string::npos ||
+                            one.find_first_not_of("0123456789.") == std::string::npos;
     subjects += (subjects.empty() ? "" : ",") + std::string(is_address ? "IP:" : "DNS:") + one;
   }
   add_extension(*cert, NID_subject_alt_name, subjects);

@@ -1,6 +1,7 @@
 #pragma once
 // Who speaks, step by step: borders of the user's speech from the model's own speech head, and the
-// two latencies that follow from them. Steps are the clock, so a burst counts as it would have live.
+// two latencies that follow from them. Steps are the clock, so a burst counts as it would have
+// live.
 
 #include <cstdint>
 

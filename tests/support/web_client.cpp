@@ -33,7 +33,7 @@ void upgrade(websocket::stream<Stream>& ws, int port, const std::string& target,
   websocket::response_type response;
   ErrorCode error;
   ws.handshake(response, "127.0.0.1:" + std::to_string(port), target, error);
-  if (error) throw std::runtime_error("upgrade refused: " + std::to_string(response.result_int()));
+  if (error) throw std::runtime_error("upgrade refused: " + error.message());
   subprotocol = std::string(response[http::field::sec_websocket_protocol]);
 }
 
@@ -56,8 +56,8 @@ WebReply http_request(int port, const std::string& method, const std::string& ta
   http::response<http::string_body> response;
   if (!error) http::read(stream, buffer, response, error);
   if (error) return {};
-  return {static_cast<int>(response.result_int()),
-          std::string(response[http::field::content_type]), response.body()};
+  return {static_cast<int>(response.result_int()), std::string(response[http::field::content_type]),
+          response.body()};
 }
 
 struct WebSocketClient::Impl {
@@ -79,9 +79,8 @@ WebSocketClient::WebSocketClient(int port, const std::string& target, const Head
                                  bool use_tls)
     : impl_(std::make_unique<Impl>()) {
   if (use_tls) {
-    impl_->secure =
-        std::make_unique<websocket::stream<beast::ssl_stream<beast::tcp_stream>>>(impl_->context,
-                                                                                  impl_->tls);
+    impl_->secure = std::make_unique<websocket::stream<beast::ssl_stream<beast::tcp_stream>>>(
+        impl_->context, impl_->tls);
     beast::get_lowest_layer(*impl_->secure).connect(loopback(port));
     impl_->secure->next_layer().handshake(asio::ssl::stream_base::client);
     upgrade(*impl_->secure, port, target, headers, impl_->subprotocol);

@@ -31,7 +31,8 @@ server::ServerConfig config_of(const Options& options) {
                                             : core::ConfigReader::load_file(options.config_file);
   for (const auto& set : options.sets) reader.override_with(set);
   server::ServerConfig config = server::read_server_config(reader);
-  server::read_environment(config, [](const char* name) -> const char* { return std::getenv(name); });
+  server::read_environment(config,
+                           [](const char* name) -> const char* { return std::getenv(name); });
   if (options.address) config.address = *options.address;
   if (options.port) config.port = *options.port;
   if (options.max_sessions) config.max_sessions = *options.max_sessions;
@@ -46,8 +47,8 @@ int serve(const Options& options) {
     return 0;
   }
   if (options.self_signed)
-    job.self_signed_folder = options.self_signed_folder.empty() ? "duet-tls"
-                                                                : options.self_signed_folder;
+    job.self_signed_folder =
+        options.self_signed_folder.empty() ? "duet-tls" : options.self_signed_folder;
   const core::InterruptScope interrupt_scope;
   server::serve(
       job, [&] { return engine::load_engine(core::find_model(options.model).string()); }, std::cout,
@@ -63,7 +64,8 @@ void add_serve(CLI::App& app, Dispatch& dispatch) {
       "serve", "Talk over the network: web page, Moshi's and OpenAI Realtime's clients");
   command->footer(
       "Settings: --config FILE, then --set, then DUET_SERVE_ADDRESS, _PORT, _MAX_SESSIONS and "
-      "_TOKENS from the\nenvironment, then the flags. docs/server.md has them all. Beyond loopback, "
+      "_TOKENS from the\nenvironment, then the flags. docs/server.md has them all. Beyond "
+      "loopback, "
       "tokens are needed:\n  DUET_SERVE_TOKENS=a-long-secret duet serve --address 0.0.0.0 "
       "--tls-self-signed");
   command->add_option("--model", options->model,
@@ -73,8 +75,9 @@ void add_serve(CLI::App& app, Dispatch& dispatch) {
       ->allow_extra_args(false);
   command->add_option("--address", options->address, "Address to listen on; default 127.0.0.1");
   command->add_option("--port", options->port, "Port; default 8998")->check(CLI::Range(0, 65535));
-  command->add_option("--max-sessions", options->max_sessions,
-                      "Conversations at a time; default 0: as many as measured at start")
+  command
+      ->add_option("--max-sessions", options->max_sessions,
+                   "Conversations at a time; default 0: as many as measured at start")
       ->check(CLI::Range(0, 1024));
   command->add_flag("--tls-self-signed", options->self_signed,
                     "TLS with a certificate of its own, made at the first start");

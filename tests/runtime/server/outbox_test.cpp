@@ -8,7 +8,9 @@ using Result = Outbox::Result;
 
 TEST_CASE("a slow reader loses audio first and is given up last", "[unit]") {
   Outbox outbox(100);
-  const auto message = [](std::size_t size) { return OutMessage{.data = std::vector<std::uint8_t>(size)}; };
+  const auto message = [](std::size_t size) {
+    return OutMessage{.data = std::vector<std::uint8_t>(size)};
+  };
   CHECK(outbox.push(message(60), Lane::kAudio) == Result::kQueued);
   CHECK(outbox.push(message(41), Lane::kAudio) == Result::kDiscarded);
   CHECK(outbox.push(message(100), Lane::kControl) == Result::kQueued);

@@ -42,8 +42,9 @@ TEST_CASE("a seat that its client drives gives one step a block, and none withou
   CHECK(metrics.silent_steps == 0);
 }
 
-TEST_CASE("a seat on the wall clock hears silence when nothing comes, and works off a burst quickly",
-          "[unit]") {
+TEST_CASE(
+    "a seat on the wall clock hears silence when nothing comes, and works off a burst quickly",
+    "[unit]") {
   const support::FakeEngine engine({});
   server::Metrics metrics;
   server::Scheduler scheduler(engine, metrics, 1);
@@ -130,8 +131,7 @@ TEST_CASE("a burst of one conversation does not delay another", "[unit]") {
     const auto sent = server::Clock::now();
     REQUIRE(live->push(block(0.1F)));
     REQUIRE(take(*live, step));
-    worst_s =
-        std::max(worst_s, std::chrono::duration<double>(server::Clock::now() - sent).count());
+    worst_s = std::max(worst_s, std::chrono::duration<double>(server::Clock::now() - sent).count());
     std::this_thread::sleep_for(80ms);
   }
   CHECK(worst_s < 0.06);

@@ -1,7 +1,9 @@
 #include "runtime/server/serve_job.h"
 
 #include <catch2/catch.hpp>
+#include <cstdlib>
 #include <filesystem>
+#include <iostream>
 #include <sstream>
 
 #include "runtime/core/error.h"
@@ -57,4 +59,22 @@ TEST_CASE("the page is whole and asks nobody else for anything", "[unit]") {
     CHECK(file.content.size() > 500);
   }
   CHECK(found == 4);
+}
+
+// For clients that are run by hand (tests/clients, a browser) where there is no model:
+//   DUET_TEST_SECONDS=120 duet_tests_light "[.serve]"
+TEST_CASE("the fake engine on port 8998", "[.serve]") {
+  support::FakeScript script;
+  script.info.has_user_text = true;
+  for (std::int64_t at = 40; at < 5000; at += 80)
+    script.replies.push_back({at, 20, "this is the fake engine which says the same thing again"});
+  script.user_words = [](std::int64_t step) { return step % 80 == 20 ? " hello" : ""; };
+  script.compute = std::chrono::milliseconds(15);
+  server::ServeJob job;
+  job.config.drain_s = 0.5;
+  const char* seconds = std::getenv("DUET_TEST_SECONDS");
+  const auto end = server::Clock::now() + std::chrono::seconds(seconds ? std::atoi(seconds) : 60);
+  server::serve(
+      job, [&] { return std::make_unique<support::FakeEngine>(script); }, std::cout,
+      [&] { return server::Clock::now() > end; });
 }

@@ -70,6 +70,15 @@ std::vector<std::string> types(const std::vector<json>& events, const std::strin
   return names;
 }
 
+/// HTTP status of a WebSocket upgrade that is refused.
+int refusal(int port, const std::string& target, support::Headers headers = {}) {
+  headers.insert(headers.end(), {{"Connection", "Upgrade"},
+                                 {"Upgrade", "websocket"},
+                                 {"Sec-WebSocket-Version", "13"},
+                                 {"Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="}});
+  return http_request(port, "GET", target, "", headers).status;
+}
+
 std::int64_t count(const std::vector<std::string>& names, const std::string& name) {
   return std::count(names.begin(), names.end(), name);
 }
@@ -172,11 +181,12 @@ TEST_CASE("Realtime: cancel, truncate, create, and errors that end nothing", "[u
 
   const auto begun = events_until(client, "response.output_audio.delta");
   const std::string item = begun.back()["item_id"];
-  client.send_text(json{{"type", "conversation.item.truncate"},
-                        {"item_id", item},
-                        {"content_index", 0},
-                        {"audio_end_ms", 100}}
-                       .dump());
+  client.send_text(json{
+      {"type", "conversation.item.truncate"},
+      {"item_id", item},
+      {"content_index", 0},
+      {"audio_end_ms",
+       100}}.dump());
   const auto stopped = events_until(client, "conversation.item.truncated");
   const auto names = types(stopped, "response.output_audio.delta");
   CHECK(count(names, "response.done") == 1);
@@ -226,8 +236,7 @@ TEST_CASE("the conversation over the limit is refused by name, in each dialect",
   CHECK_FALSE(realtime.read());
   CHECK(realtime.close_code() == 1013);
   first.drop();  // A client that vanishes gives its seat back.
-  for (int i = 0; i < 200 && server.metrics().sessions > 0; ++i)
-    std::this_thread::sleep_for(10ms);
+  for (int i = 0; i < 200 && server.metrics().sessions > 0; ++i) std::this_thread::sleep_for(10ms);
   WebSocketClient next(server.port(), "/v1/realtime");
   CHECK(json::parse(next.read()->data)["type"] == "session.created");
 }
@@ -252,9 +261,8 @@ TEST_CASE("tokens: header, subprotocol, query and ephemeral secret; nothing else
   server::Server server(engine, config);
   CHECK(http_request(server.port(), "GET", "/healthz").status == 200);
   CHECK(http_request(server.port(), "GET", "/metrics").status == 401);
-  CHECK_THROWS_WITH(WebSocketClient(server.port(), "/v1/realtime"), "upgrade refused: 401");
-  CHECK_THROWS_WITH(WebSocketClient(server.port(), "/api/chat?auth_id=correct-hors"),
-                    "upgrade refused: 401");
+  CHECK(refusal(server.port(), "/v1/realtime") == 401);
+  CHECK(refusal(server.port(), "/api/chat?auth_id=correct-hors") == 401);
   const support::Headers bearer = {{"Authorization", "Bearer correct-horse"}};
   CHECK(WebSocketClient(server.port(), "/v1/realtime", bearer).read());
   CHECK(WebSocketClient(server.port(), "/api/chat?auth_id=correct-horse").read());
@@ -276,13 +284,10 @@ TEST_CASE("pages of other origins and other names for loopback are refused", "[u
   auto config = quick_config();
   config.origins = {"https://good.example"};
   server::Server server(engine, config);
-  CHECK_THROWS_WITH(
-      WebSocketClient(server.port(), "/v1/realtime", {{"Origin", "https://evil.example"}}),
-      "upgrade refused: 403");
-  CHECK(WebSocketClient(server.port(), "/v1/realtime", {{"Origin", "https://good.example"}})
-            .read());
-  CHECK_THROWS_WITH(WebSocketClient(server.port(), "/v1/realtime", {{"Host", "evil.example:1"}}),
-                    "upgrade refused: 403");
+  CHECK(refusal(server.port(), "/v1/realtime", {{"Origin", "https://evil.example"}}) == 403);
+  CHECK(
+      WebSocketClient(server.port(), "/v1/realtime", {{"Origin", "https://good.example"}}).read());
+  CHECK(refusal(server.port(), "/v1/realtime", {{"Host", "evil.example:1"}}) == 403);
 }
 
 TEST_CASE("connections per address are limited", "[unit]") {
@@ -329,7 +334,7 @@ TEST_CASE("drain: conversations are told, closed with 1001, new ones refused", "
   std::thread draining([&] { server.drain(); });
   std::this_thread::sleep_for(50ms);
   CHECK(http_request(server.port(), "GET", "/readyz").status == 503);
-  CHECK_THROWS_WITH(WebSocketClient(server.port(), "/v1/realtime"), "upgrade refused: 503");
+  CHECK(refusal(server.port(), "/v1/realtime") == 503);
   while (client.read()) continue;
   CHECK(client.close_code() == 1001);
   draining.join();

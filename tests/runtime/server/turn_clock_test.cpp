@@ -13,8 +13,9 @@ struct Follower {
   TurnClock clock;
   server::Step step;
 
-  explicit Follower(bool has_activity = true)
-      : info{.has_user_activity = has_activity}, clock(info, metrics) {}
+  explicit Follower(bool has_activity = true) : clock(info, metrics) {
+    info.has_user_activity = has_activity;
+  }
   void follow(int num, float speaking, float level = 0.0F) {
     for (int i = 0; i < num; ++i) {
       step.out.user_speaking = speaking;
