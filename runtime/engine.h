@@ -100,6 +100,10 @@ class Session {
   /// session.
   void reset();
 
+  /// The agent begins to speak at the next step, as with SessionOptions::greet; without effect
+  /// while it speaks, and on engines that cannot. Between steps, on the thread that steps.
+  virtual void begin_turn() {}
+
   bool poisoned() const noexcept { return poisoned_; }
   /// Steps done since the start or the last reset.
   std::int64_t num_steps() const noexcept { return num_steps_; }

@@ -67,6 +67,8 @@ class TorchSession : public runtime::Session {
     start();
   }
 
+  void begin_turn() override { greeting_due_ = !sampler_state_.in_turn; }
+
  private:
   void do_step(std::span<const float> block, runtime::StepOutput& out) override {
     prepare_thread();

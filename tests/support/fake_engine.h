@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -30,6 +31,7 @@ struct FakeScript {
     return fake;
   }();
   std::vector<FakeReply> replies;
+  FakeReply begun{0, 4, "you asked me to"};  ///< What begin_turn makes it say, from the next step.
   double tone_hz = 440.0;
   float amplitude = 0.25F;
   bool echo = false;  ///< pcm is the input block, stretched to the output rate by repetition.
@@ -43,6 +45,8 @@ struct FakeScript {
 class FakeSession : public runtime::Session {
  public:
   explicit FakeSession(const FakeScript& script) : Session(script.info), script_(&script) {}
+
+  void begin_turn() override { begun_ = {{step_, script_->begun.num_steps, script_->begun.text}}; }
 
  private:
   void do_step(std::span<const float> block, runtime::StepOutput& out) override {
@@ -59,7 +63,9 @@ class FakeSession : public runtime::Session {
     if (script_->echo) {
       for (std::size_t i = 0; i < size; ++i) out.pcm[i] = block[i * block.size() / size];
     }
-    for (const FakeReply& reply : script_->replies) {
+    std::vector<FakeReply> replies = script_->replies;
+    if (begun_) replies.push_back(*begun_);
+    for (const FakeReply& reply : replies) {
       const std::int64_t into = t - reply.first_step;
       if (into < 0 || into >= reply.num_steps) continue;
       out.agent_turn_started = into == 0;
@@ -76,7 +82,10 @@ class FakeSession : public runtime::Session {
     out.codes.assign(static_cast<std::size_t>(script_->info.num_codebooks), 0);
     out.text_token = 0;
   }
-  void do_reset() override { step_ = 0; }
+  void do_reset() override {
+    step_ = 0;
+    begun_.reset();
+  }
 
   /// The index-th word of text, later ones with their leading space; empty past the end.
   static std::string word(const std::string& text, std::int64_t index) {
@@ -89,6 +98,7 @@ class FakeSession : public runtime::Session {
 
   const FakeScript* script_;
   std::int64_t step_ = 0;
+  std::optional<FakeReply> begun_;
 };
 
 class FakeEngine : public runtime::Engine {

@@ -47,3 +47,15 @@ function(duet_reuse_pch target)
     target_precompile_headers(${target} REUSE_FROM duet_models)
   endif()
 endfunction()
+
+# duet_embed(TARGET FOLDER): every file of FOLDER becomes part of the program, refreshed when it changes
+# (runtime/server/page_files.h reads them).
+function(duet_embed target folder)
+  file(GLOB files CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/${folder}/*")
+  set(out "${CMAKE_BINARY_DIR}/generated/duet_page_files.cpp")
+  add_custom_command(OUTPUT "${out}" DEPENDS ${files} "${CMAKE_SOURCE_DIR}/tools/cmake/DuetEmbed.cmake"
+    COMMAND "${CMAKE_COMMAND}" "-DFOLDER=${CMAKE_SOURCE_DIR}/${folder}" "-DOUT=${out}"
+      -P "${CMAKE_SOURCE_DIR}/tools/cmake/DuetEmbed.cmake"
+    COMMENT "Web page" VERBATIM)
+  target_sources(${target} PRIVATE "${out}")
+endfunction()

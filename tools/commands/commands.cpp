@@ -21,6 +21,7 @@ void add_all(CLI::App& app, Dispatch& dispatch) {
   add_room(app, dispatch);
   add_replay(app, dispatch);
   add_parity(app, dispatch);
+  add_serve(app, dispatch);
   add_train(app, dispatch);
 }
 

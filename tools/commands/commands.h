@@ -43,6 +43,7 @@ void add_devices(CLI::App& app, Dispatch& dispatch);
 void add_room(CLI::App& app, Dispatch& dispatch);
 void add_replay(CLI::App& app, Dispatch& dispatch);
 void add_parity(CLI::App& app, Dispatch& dispatch);
+void add_serve(CLI::App& app, Dispatch& dispatch);
 void add_train(CLI::App& app, Dispatch& dispatch);
 
 /// Parses argv, runs one subcommand. core::Error and any other exception become one line on stderr

@@ -10,6 +10,7 @@ list=$(git -c safe.directory='*' ls-files '*.h' '*.cpp' 2>/dev/null) || list=
 awk '
   # The row of the folder table that a path belongs to.
   function area(path) {
+    if (path ~ /^runtime\/server\//) return "server"
     if (path ~ /^runtime\/core\//) return "core"
     if (path ~ /^runtime\/engine\//) return "engine"
     if (path ~ /^runtime\//) return "runtime"
@@ -30,7 +31,8 @@ awk '
     allowed["wire"] = " core wire "
     allowed["runtime"] = " core audio wire runtime "
     allowed["engine"] = " core audio wire runtime models neural engine "
-    allowed["tools"] = allowed["engine"] "tools "
+    allowed["server"] = " core audio wire runtime server "
+    allowed["tools"] = allowed["engine"] "server tools "
     allowed["tests"] = allowed["tools"] "tests "
     torch_areas = " models neural engine tools tests "
   }
@@ -54,7 +56,7 @@ awk '
       complain(own " may not include LibTorch: <" path ">")
     if (is_header && own != "tests" && path ~ /^(torch\/torch\.h|ATen\/ATen\.h|torch\/all\.h)$/)
       complain("<" path "> in a header: use <ATen/core/Tensor.h>")
-    if (is_header && path ~ /^(portaudio\.h|speex\/|opus\/|opus\.h|ogg\/|soxr\.h|sndfile|spdlog\/|nlohmann\/|yaml-cpp\/|sentencepiece)/)
+    if (is_header && path ~ /^(portaudio\.h|speex\/|opus\/|opus\.h|ogg\/|soxr\.h|sndfile|spdlog\/|nlohmann\/|boost\/|openssl\/|yaml-cpp\/|sentencepiece)/)
       complain("<" path "> in a header: keep it in the .cpp")
   }
   END { exit bad }' $list

@@ -1,0 +1,291 @@
+#include "runtime/server/scheduler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <condition_variable>
+#include <mutex>
+#include <random>
+#include <utility>
+
+#include "runtime/core/error.h"
+#include "runtime/core/log.h"
+
+namespace duet::server {
+namespace {
+
+using std::chrono::duration;
+using std::chrono::duration_cast;
+
+/// A client whose audio came within this is streaming, and a late block is waited for.
+constexpr std::chrono::milliseconds kStreaming{500};
+/// How long: jitter of a good network. Longer gaps are heard as silence.
+constexpr std::chrono::milliseconds kGrace{120};
+/// Share of a period between steps on a backlog that count as due: 1.1 times real time.
+constexpr double kCatchUp = 0.9;
+
+double seconds(Clock::duration time) { return duration<double>(time).count(); }
+
+float rms(std::span<const float> block) {
+  double sum = 0.0;
+  for (const float x : block) sum += static_cast<double>(x) * static_cast<double>(x);
+  return static_cast<float>(
+      std::sqrt(sum / static_cast<double>(std::max<std::size_t>(1, block.size()))));
+}
+
+}  // namespace
+
+struct WakeSignal::Impl {
+  std::mutex mutex;
+  std::condition_variable condition;
+  bool is_awake = false;
+};
+
+WakeSignal::WakeSignal() : impl_(std::make_unique<Impl>()) {}
+WakeSignal::~WakeSignal() = default;
+
+void WakeSignal::wake() noexcept {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->is_awake = true;
+  }
+  impl_->condition.notify_one();
+}
+
+void WakeSignal::wait_until(Clock::time_point deadline) {
+  std::unique_lock lock(impl_->mutex);
+  impl_->condition.wait_until(lock, deadline, [this] { return impl_->is_awake; });
+  impl_->is_awake = false;
+}
+
+Seat::Seat(std::unique_ptr<runtime::Session> session, SeatOptions options,
+           std::shared_ptr<WakeSignal> signal)
+    : session_(std::move(session)),
+      options_(std::move(options)),
+      signal_(std::move(signal)),
+      input_(options_.max_input_blocks),
+      output_(options_.max_output_steps),
+      last_due_(Clock::now()),
+      last_arrival_(last_due_ - std::chrono::hours(1)) {}
+
+bool Seat::push(std::span<const float> block) {
+  Block* slot = input_.back();
+  if (slot == nullptr) return false;
+  slot->samples.assign(block.begin(), block.end());
+  slot->arrived = Clock::now();
+  input_.push();
+  signal_->wake();
+  return true;
+}
+
+void Seat::drop_input() noexcept { drop_before_.store(input_.num_pushed()); }
+
+void Seat::begin_turn(int after_steps) noexcept {
+  begin_delay_.store(after_steps);
+  begin_request_.store(static_cast<std::int64_t>(input_.num_pushed()) + 1);
+}
+
+bool Seat::pop(Step& step) {
+  Step* slot = output_.front();
+  if (slot == nullptr) return false;
+  std::swap(*slot, step);
+  const bool was_full = output_.size() == output_.capacity();
+  output_.pop();
+  if (was_full) signal_->wake();
+  return true;
+}
+
+void Seat::leave() noexcept {
+  has_left_.store(true);
+  signal_->wake();
+}
+
+struct Scheduler::Waiting {
+  std::mutex mutex;
+  std::vector<std::shared_ptr<Seat>> seats;
+};
+
+Scheduler::Scheduler(const runtime::Engine& engine, Metrics& metrics, int max_sessions)
+    : engine_(&engine),
+      metrics_(&metrics),
+      max_sessions_(max_sessions),
+      period_(duration_cast<Clock::duration>(duration<double>(engine.info().step_seconds))),
+      signal_(std::make_shared<WakeSignal>()),
+      waiting_(std::make_unique<Waiting>()),
+      silence_(static_cast<std::size_t>(engine.info().block_samples), 0.0F) {
+  if (max_sessions < 1)
+    throw core::ConfigError({.subject = "max_sessions",
+                             .expected = "at least 1",
+                             .found = std::to_string(max_sessions),
+                             .file = {},
+                             .hint = {}});
+  metrics_->capacity = max_sessions;
+  thread_ = std::thread([this] { run(); });
+}
+
+Scheduler::~Scheduler() {
+  stop_ = true;
+  signal_->wake();
+  thread_.join();
+}
+
+std::shared_ptr<Seat> Scheduler::admit(SeatOptions options) {
+  int taken = num_sessions_.load();
+  do {
+    if (taken >= max_sessions_) {
+      metrics_->sessions_refused.fetch_add(1, std::memory_order_relaxed);
+      return nullptr;
+    }
+  } while (!num_sessions_.compare_exchange_weak(taken, taken + 1));
+  std::shared_ptr<Seat> seat;
+  try {
+    seat =
+        std::make_shared<Seat>(engine_->make_session(options.session), std::move(options), signal_);
+  } catch (...) {
+    num_sessions_.fetch_sub(1);
+    throw;
+  }
+  metrics_->sessions_admitted.fetch_add(1, std::memory_order_relaxed);
+  metrics_->sessions.fetch_add(1, std::memory_order_relaxed);
+  {
+    const std::lock_guard lock(waiting_->mutex);
+    waiting_->seats.push_back(seat);
+  }
+  signal_->wake();
+  return seat;
+}
+
+void Scheduler::adopt_and_remove() {
+  {
+    const std::lock_guard lock(waiting_->mutex);
+    for (auto& seat : waiting_->seats) seats_.push_back(std::move(seat));
+    waiting_->seats.clear();
+  }
+  const std::size_t before = seats_.size();
+  std::erase_if(seats_, [](const auto& seat) { return seat->has_left_.load(); });
+  const auto removed = static_cast<int>(before - seats_.size());
+  num_sessions_.fetch_sub(removed);
+  metrics_->sessions.fetch_sub(removed, std::memory_order_relaxed);
+}
+
+/// The seat's next step; no seat in it when it has none to do.
+Scheduler::Choice Scheduler::next_step(Seat& seat, Clock::time_point now) const {
+  if (seat.has_failed_ || seat.output_.size() == seat.output_.capacity()) return {};
+  const Seat::Block* block = seat.input_.front();
+  while (block != nullptr && seat.num_taken_ < seat.drop_before_.load()) {
+    seat.input_.pop();
+    ++seat.num_taken_;
+    block = seat.input_.front();
+  }
+  if (block != nullptr) {
+    const auto due = std::max(block->arrived,
+                              seat.last_due_ + duration_cast<Clock::duration>(kCatchUp * period_));
+    return {&seat, due, due, true};
+  }
+  if (!seat.options_.is_wall_clock) return {};
+  const auto nominal = seat.last_due_ + period_;
+  const bool is_streaming = now - seat.last_arrival_ < kStreaming;
+  return {&seat, is_streaming ? nominal + kGrace : nominal, nominal, false};
+}
+
+Scheduler::Choice Scheduler::choose(Clock::time_point now, Clock::time_point& next) const {
+  Choice best;
+  for (const auto& seat : seats_) {
+    const Choice choice = next_step(*seat, now);
+    if (choice.seat == nullptr) continue;
+    if (!choice.has_block && choice.due > now)
+      next = std::min(next, choice.due);
+    else if (best.seat == nullptr || choice.due < best.due)
+      best = choice;
+  }
+  return best;
+}
+
+void Scheduler::run() {
+  while (!stop_.load()) {
+    adopt_and_remove();
+    const Clock::time_point now = Clock::now();
+    Clock::time_point next = now + std::chrono::seconds(1);
+    const Choice choice = choose(now, next);
+    if (choice.seat != nullptr)
+      step(choice);
+    else
+      signal_->wait_until(next);
+  }
+}
+
+/// begin_turn() of the session when its time has come.
+void Scheduler::prepare_turn(Seat& seat) const {
+  const std::int64_t request = seat.begin_request_.load();
+  if (request > 0 && static_cast<std::int64_t>(seat.num_taken_) >= request - 1) {
+    seat.begin_wait_ = seat.begin_delay_.load();
+    seat.begin_request_.store(-1);
+  }
+  if (seat.begin_wait_ < 0) return;
+  if (seat.begin_wait_-- == 0) seat.session_->begin_turn();
+}
+
+void Scheduler::step(const Choice& choice) {
+  Seat& seat = *choice.seat;
+  std::span<const float> input = silence_;
+  if (Seat::Block* block = seat.input_.front()) {
+    std::swap(block_, block->samples);
+    seat.last_arrival_ = block->arrived;
+    seat.input_.pop();
+    ++seat.num_taken_;
+    input = block_;
+  } else {
+    metrics_->silent_steps.fetch_add(1, std::memory_order_relaxed);
+  }
+  prepare_turn(seat);
+  Step& slot = *seat.output_.back();
+  slot.failure.clear();
+  slot.index = seat.session_->num_steps();
+  slot.input_level = rms(input);
+  slot.backlog_blocks = seat.input_.size();
+  const Clock::time_point begin = Clock::now();
+  try {
+    seat.session_->step(input, slot.out);
+    if (slot.out.agent_turn_started) seat.begin_wait_ = -1;
+  } catch (const runtime::StepError& error) {
+    slot.failure = error.what();
+    seat.has_failed_ = true;
+    metrics_->sessions_failed.fetch_add(1, std::memory_order_relaxed);
+  }
+  const Clock::time_point end = Clock::now();
+  metrics_->steps.fetch_add(1, std::memory_order_relaxed);
+  metrics_->step_seconds.observe(seconds(end - begin));
+  if (choice.due <= begin) {
+    metrics_->lag_seconds.observe(seconds(end - choice.due));
+    if (end - choice.due > period_)
+      metrics_->deadline_misses.fetch_add(1, std::memory_order_relaxed);
+  }
+  // Ahead of its time: the next one counts from now.
+  seat.last_due_ = std::min(choice.nominal, begin);
+  // So late that the client must have noticed: start anew rather than run after it.
+  if (begin - seat.last_due_ > kStreaming) seat.last_due_ = begin;
+  seat.output_.push();
+  if (seat.options_.on_step) seat.options_.on_step();
+}
+
+double measure_step_seconds(const runtime::Engine& engine, int num_steps) {
+  const auto session = engine.make_session({});
+  std::vector<float> block(static_cast<std::size_t>(engine.info().block_samples));
+  std::mt19937 random(1);
+  std::normal_distribution<float> noise(0.0F, 0.05F);
+  runtime::StepOutput out;
+  constexpr int kWarmUp = 5;
+  Clock::time_point begin = Clock::now();
+  for (int i = -kWarmUp; i < num_steps; ++i) {
+    if (i == 0) begin = Clock::now();
+    for (float& x : block) x = noise(random);
+    session->step(block, out);
+  }
+  return seconds(Clock::now() - begin) / num_steps;
+}
+
+int capacity_for(double step_compute_s, double step_s) noexcept {
+  constexpr double kUsable = 0.8;
+  return std::max(1, static_cast<int>(kUsable * step_s / std::max(step_compute_s, 1e-6)));
+}
+
+}  // namespace duet::server

@@ -1,0 +1,156 @@
+#pragma once
+// The inference thread: steps every conversation of a server when it is due.
+//
+// A conversation has a seat. Its network side pushes blocks of the user's audio and takes steps
+// out; both queues are bounded. The thread always takes the step that has been due longest. A block
+// is due when it came, but at most 1.1 times as fast as real time; what a client sent ahead of that
+// is worked off when nobody else is due. A seat on the wall clock steps on silence when its block
+// does not come; the others wait for their client (its audio is then the clock). A failed step ends
+// its seat alone. One step at a time on one thread; a step that hangs holds everybody up.
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "runtime/engine.h"
+#include "runtime/server/metrics.h"
+#include "runtime/server/slot_ring.h"
+
+namespace duet::server {
+
+using Clock = std::chrono::steady_clock;
+
+/// What a step gave.
+struct Step {
+  runtime::StepOutput out;
+  std::int64_t index = 0;          ///< Of the step in its conversation, from 0.
+  float input_level = 0.0F;        ///< RMS of the block it heard.
+  std::size_t backlog_blocks = 0;  ///< Blocks still waiting behind it.
+  std::string failure;             ///< Not empty: the step failed and is the seat's last.
+};
+
+/// Wakes the inference thread. Its lock is held for one assignment at a time.
+class WakeSignal {
+ public:
+  WakeSignal();
+  ~WakeSignal();
+  void wake() noexcept;
+  /// Until wake() or `deadline`.
+  void wait_until(Clock::time_point deadline);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+struct SeatOptions {
+  runtime::SessionOptions session = {};
+  bool is_wall_clock = false;          ///< Missing input is silence.
+  std::size_t max_input_blocks = 250;  ///< 20 s.
+  std::size_t max_output_steps = 32;   ///< A seat whose steps are not taken stops after so many.
+  std::function<void()> on_step = {};  ///< Inference thread, after each step; may only post.
+};
+
+/// Public functions: network side, one thread at a time.
+class Seat {
+ public:
+  Seat(std::unique_ptr<runtime::Session> session, SeatOptions options,
+       std::shared_ptr<WakeSignal> signal);
+
+  const runtime::EngineInfo& info() const noexcept { return session_->info(); }
+  /// False when the queue is full. `block`: info().block_samples.
+  bool push(std::span<const float> block);
+  std::size_t num_waiting_blocks() const noexcept { return input_.size(); }
+  /// Blocks pushed so far are not heard, unless a step has taken them already.
+  void drop_input() noexcept;
+  /// The agent speaks `after_steps` steps after everything pushed so far was heard, unless it began
+  /// by itself meanwhile.
+  void begin_turn(int after_steps) noexcept;
+  /// The oldest step not yet taken; `step` is swapped with it.
+  bool pop(Step& step);
+  /// Gives the seat up. Its place is free for others once the inference thread has seen it.
+  void leave() noexcept;
+
+ private:
+  friend class Scheduler;
+  struct Block {
+    std::vector<float> samples;
+    Clock::time_point arrived;
+  };
+
+  std::unique_ptr<runtime::Session> session_;
+  SeatOptions options_;
+  std::shared_ptr<WakeSignal> signal_;
+  SlotRing<Block> input_;
+  SlotRing<Step> output_;
+  std::atomic<bool> has_left_{false};
+  std::atomic<std::uint64_t> drop_before_{0};    // Blocks before this count are dropped.
+  std::atomic<std::int64_t> begin_request_{-1};  // 1 + blocks pushed at begin_turn(), or none.
+  std::atomic<int> begin_delay_{0};
+
+  // Inference thread only.
+  Clock::time_point last_due_, last_arrival_;
+  std::uint64_t num_taken_ = 0;
+  std::int64_t begin_wait_ = -1;  // Steps until begin_turn, -1: none asked.
+  bool has_failed_ = false;
+};
+
+class Scheduler {
+ public:
+  /// `engine` and `metrics` must outlive it. Throws core::ConfigError for max_sessions < 1.
+  Scheduler(const runtime::Engine& engine, Metrics& metrics, int max_sessions);
+  ~Scheduler();  ///< Stops and joins; seats may outlive it and are then dead.
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  /// A new conversation, or nothing when all seats are taken. Any thread. Throws what make_session
+  /// throws.
+  std::shared_ptr<Seat> admit(SeatOptions options);
+  int num_sessions() const noexcept { return num_sessions_.load(); }
+  int max_sessions() const noexcept { return max_sessions_; }
+  const runtime::EngineInfo& info() const noexcept { return engine_->info(); }
+
+ private:
+  struct Choice {
+    Seat* seat = nullptr;
+    Clock::time_point due;      ///< Earliest moment.
+    Clock::time_point nominal;  ///< Where it stands on the seat's clock: due without the grace.
+    bool has_block = false;
+  };
+  struct Waiting;
+
+  void run();
+  void adopt_and_remove();
+  Choice choose(Clock::time_point now, Clock::time_point& next) const;
+  Choice next_step(Seat& seat, Clock::time_point now) const;
+  void step(const Choice& choice);
+  void prepare_turn(Seat& seat) const;
+
+  const runtime::Engine* engine_;
+  Metrics* metrics_;
+  const int max_sessions_;
+  const Clock::duration period_;
+  std::shared_ptr<WakeSignal> signal_;
+  std::unique_ptr<Waiting> waiting_;  // Admitted, not yet seen by the thread.
+  std::atomic<int> num_sessions_{0};
+  std::atomic<bool> stop_{false};
+  std::vector<std::shared_ptr<Seat>> seats_;  // Inference thread only, as the two below.
+  std::vector<float> silence_;
+  std::vector<float> block_;
+  std::thread thread_;
+};
+
+/// Seconds of one step, the mean over `num_steps` after a warm-up, on noise at a speaking level.
+double measure_step_seconds(const runtime::Engine& engine, int num_steps);
+/// How many conversations fit on one inference thread with a fifth of the time in reserve; at least
+/// 1.
+int capacity_for(double step_compute_s, double step_s) noexcept;
+
+}  // namespace duet::server

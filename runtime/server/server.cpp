@@ -1,0 +1,202 @@
+#include "runtime/server/server.h"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "runtime/server/connection.inc"
+
+namespace duet::server {
+namespace {
+
+using PlainConnection = Connection<beast::tcp_stream>;
+using TlsConnection = Connection<beast::ssl_stream<beast::tcp_stream>>;
+
+/// Bytes the kernel may hold for a client that does not read: less than the second of audio that a
+/// conversation can well lose.
+constexpr int kSendBufferBytes = 64 << 10;
+
+int sessions_for(const runtime::Engine& engine, const ServerConfig& config) {
+  if (config.max_sessions > 0) return config.max_sessions;
+  constexpr int kMeasuredSteps = 25;
+  const double step_s = measure_step_seconds(engine, kMeasuredSteps);
+  const int sessions = capacity_for(step_s, engine.info().step_seconds);
+  core::log_info("a step takes " + std::to_string(step_s * 1000.0).substr(0, 5) + " ms: room for " +
+                 std::to_string(sessions) + " conversations");
+  return sessions;
+}
+
+}  // namespace
+
+struct Server::Impl {
+  Impl(const runtime::Engine& engine, const ServerConfig& config);
+  ~Impl();
+
+  void listen();
+  void load_tls();
+  void accept();
+  void welcome(tcp::socket socket);
+  std::size_t close_all();
+
+  Shared shared;  // Outlives the connections, which the context destroys.
+  std::unique_ptr<asio::ssl::context> tls;
+  asio::io_context context;
+  tcp::acceptor acceptor{asio::make_strand(context)};
+  asio::steady_timer retry{context};
+  std::vector<std::thread> threads;
+};
+
+Server::Impl::Impl(const runtime::Engine& engine, const ServerConfig& config) {
+  config.validate();
+  shared.config = config;
+  shared.access = std::make_unique<Access>(config);
+  load_tls();
+  listen();
+  shared.scheduler =
+      std::make_unique<Scheduler>(engine, shared.metrics, sessions_for(engine, config));
+  shared.state.config = &shared.config;
+  shared.state.scheduler = shared.scheduler.get();
+  shared.state.metrics = &shared.metrics;
+  shared.state.access = shared.access.get();
+  accept();
+  for (int i = 0; i < config.network_threads; ++i) threads.emplace_back([this] { context.run(); });
+}
+
+Server::Impl::~Impl() {
+  context.stop();
+  for (auto& thread : threads) thread.join();
+  shared.scheduler.reset();  // Before the context that its seats post to.
+}
+
+void Server::Impl::listen() {
+  const auto fail = [this](const std::string& found) {
+    throw core::DeviceError({.subject = "address",
+                             .expected = "an address and port that can be listened on",
+                             .found = shared.config.address + " port " +
+                                      std::to_string(shared.config.port) + ": " + found,
+                             .file = {},
+                             .hint = {}});
+  };
+  ErrorCode error;
+  const std::string name =
+      shared.config.address == "localhost" ? "127.0.0.1" : shared.config.address;
+  const auto address = asio::ip::make_address(name, error);
+  if (error) fail(error.message());
+  const tcp::endpoint endpoint(address, static_cast<unsigned short>(shared.config.port));
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
+  if (error) fail(error.message());
+}
+
+void Server::Impl::load_tls() {
+  if (shared.config.tls_cert.empty()) return;
+  tls = std::make_unique<asio::ssl::context>(asio::ssl::context::tls_server);
+  ErrorCode error;
+  tls->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 |
+                   asio::ssl::context::no_tlsv1_1);
+  std::string file = shared.config.tls_cert;
+  tls->use_certificate_chain_file(file, error);
+  if (!error) {
+    file = shared.config.tls_key;
+    tls->use_private_key_file(file, asio::ssl::context::pem, error);
+  }
+  if (error)
+    throw core::LoadError({.subject = "TLS",
+                           .expected = "a certificate and its key in PEM",
+                           .found = error.message(),
+                           .file = file,
+                           .hint = {}});
+}
+
+void Server::Impl::accept() {
+  acceptor.async_accept(asio::make_strand(context), [this](ErrorCode error, tcp::socket socket) {
+    if (error == asio::error::operation_aborted) return;
+    if (!error) welcome(std::move(socket));
+    if (!error) return accept();
+    retry.expires_after(std::chrono::milliseconds(100));  // Out of descriptors, most likely.
+    retry.async_wait([this](ErrorCode stopped) {
+      if (!stopped) accept();
+    });
+  });
+}
+
+void Server::Impl::welcome(tcp::socket socket) {
+  ErrorCode error;
+  const auto remote = socket.remote_endpoint(error);
+  if (error) return;  // Gone already.
+  const std::string address = remote.address().to_string();
+  {
+    const std::lock_guard lock(shared.mutex);
+    int& count = shared.per_address[address];
+    if (count >= shared.config.max_connections_per_address ||
+        shared.peers.size() >= static_cast<std::size_t>(shared.config.max_connections)) {
+      if (count == 0) shared.per_address.erase(address);
+      shared.metrics.connections_refused.fetch_add(1, std::memory_order_relaxed);
+      return;
+    }
+    ++count;
+  }
+  shared.metrics.connections.fetch_add(1, std::memory_order_relaxed);
+  socket.set_option(tcp::no_delay(true), error);
+  socket.set_option(asio::socket_base::send_buffer_size(kSendBufferBytes), error);
+  const auto start = [this](auto connection) {
+    {
+      const std::lock_guard lock(shared.mutex);
+      shared.peers[connection.get()] = connection;
+    }
+    connection->run();
+  };
+  if (tls)
+    start(std::make_shared<TlsConnection>(shared, address, std::move(socket), *tls));
+  else
+    start(std::make_shared<PlainConnection>(shared, address, std::move(socket)));
+}
+
+/// Asks every connection to end; returns how many there are.
+std::size_t Server::Impl::close_all() {
+  std::vector<std::shared_ptr<Peer>> peers;
+  {
+    const std::lock_guard lock(shared.mutex);
+    for (const auto& [key, weak] : shared.peers)
+      if (auto peer = weak.lock()) peers.push_back(std::move(peer));
+  }
+  for (const auto& peer : peers) peer->shut_down();
+  return peers.size();
+}
+
+Server::Server(const runtime::Engine& engine, const ServerConfig& config)
+    : impl_(std::make_unique<Impl>(engine, config)) {}
+Server::~Server() = default;
+
+int Server::port() const noexcept {
+  ErrorCode error;
+  return impl_->acceptor.local_endpoint(error).port();
+}
+int Server::max_sessions() const noexcept { return impl_->shared.scheduler->max_sessions(); }
+const Metrics& Server::metrics() const noexcept { return impl_->shared.metrics; }
+
+void Server::drain() {
+  using std::chrono::milliseconds;
+  impl_->shared.state.is_draining = true;
+  const auto give_up =
+      Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                         std::chrono::duration<double>(impl_->shared.config.drain_s));
+  while (impl_->shared.scheduler->num_sessions() > 0 && Clock::now() < give_up)
+    std::this_thread::sleep_for(milliseconds(100));
+  asio::post(impl_->acceptor.get_executor(), [impl = impl_.get()] {
+    ErrorCode error;
+    impl->acceptor.close(error);
+  });
+  const auto closed_by = Clock::now() + std::chrono::seconds(3);
+  impl_->close_all();
+  while (impl_->shared.metrics.connections.load() > 0 && Clock::now() < closed_by)
+    std::this_thread::sleep_for(milliseconds(20));
+}
+
+}  // namespace duet::server
