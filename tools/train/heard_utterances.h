@@ -34,8 +34,7 @@ class HeardUtterances {
   explicit HeardUtterances(size_t per_utterance = 2) : per_utterance_(per_utterance) {}
 
   /// frames [n, U]; frame `last_frame` holds the last sample of the words.
-  void add(const std::string& text, size_t utterance, const at::Tensor& frames,
-           int64_t last_frame);
+  void add(const std::string& text, size_t utterance, const at::Tensor& frames, int64_t last_frame);
   /// A random take of a random utterance of this text; id -1 when there is none.
   HeardSegment find(const std::string& text, Random& random) const;
   /// [n, U]
@@ -49,8 +48,9 @@ class HeardUtterances {
   };
   size_t per_utterance_;
   std::vector<Take> takes_;
-  std::unordered_map<std::string, std::vector<size_t>> by_text_;         // takes
-  std::unordered_map<size_t, std::pair<std::vector<size_t>, size_t>> of_utterance_;  // takes, oldest
+  std::unordered_map<std::string, std::vector<size_t>> by_text_;  // takes
+  std::unordered_map<size_t, std::pair<std::vector<size_t>, size_t>>
+      of_utterance_;  // takes, oldest
 };
 
 }  // namespace duet::train
