@@ -63,12 +63,14 @@ async def main(url, wav, out, seconds):
             async with websockets.connect(tab["webSocketDebuggerUrl"], max_size=None) as socket:
                 page = Page(socket)
                 await page.call("Runtime.enable")
+                await page.call("Page.bringToFront")
                 await page.eval("new Promise(r => document.readyState === 'complete' ? r() : addEventListener('load', r))")
                 await page.eval("document.getElementById('talk').focus()")
-                for kind in ("rawKeyDown", "char", "keyUp"):  # The Enter key: reachable by the keyboard.
-                    await page.call("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", text="\r",
+                for kind in ("keyDown", "keyUp"):  # The Enter key: reachable by the keyboard.
+                    await page.call("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", text="\r" if kind == "keyDown" else "",
                                     windowsVirtualKeyCode=13)
                 await asyncio.sleep(3)
+                print("after Enter:", await page.eval("document.getElementById('status').textContent"))
                 await page.eval("document.getElementById('record').click()")
                 await asyncio.sleep(seconds)
                 await page.screenshot(f"{out}/page.png", 900, 700, False)
