@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "audio/audio_file.h"
+#include "models/weights/safetensors.h"
 #include "runtime/core/error.h"
 #include "tests/support/temp_dir.h"
 
@@ -215,4 +216,27 @@ TEST_CASE("the agent's tokenizer sees its texts, replies to train on, letters, d
   CHECK(count("Never.") == 0);
   for (const char* text : {"A", "Z,", "z.", "0", "9"}) CHECK(count(text) == 1);
   CHECK(texts.size() == 2 + 6 * 26 + 10);
+}
+
+TEST_CASE("a codec's weights come from the codec trainer or from a model directory", "[unit]") {
+  const TempDir folder;
+  const auto write = [&](const char* name, const duet::models::TensorMap& tensors) {
+    const std::string path = folder.file(name);
+    duet::models::save_safetensors(path, tensors);
+    return path;
+  };
+  const at::Tensor codec = at::full({2}, 1.5), speech = at::full({2}, 2.5);
+  const auto trained = read_codec_weights(
+      write("codec.safetensors",
+            {{"encoder.a", codec}, {"decoder.b", codec}, {"optimizer.m.encoder.a", speech}}));
+  CHECK(trained.size() == 2);
+  CHECK(trained.at("encoder.a").equal(codec));
+  // The speech encoder of a model directory has the codec's name elsewhere.
+  const auto bundled = read_codec_weights(write("model.safetensors", {{"codec.encoder.a", codec},
+                                                                      {"codec.decoder.b", codec},
+                                                                      {"encoder.a", speech},
+                                                                      {"lm.c", speech}}));
+  CHECK(bundled.size() == 2);
+  CHECK(bundled.at("encoder.a").equal(codec));
+  CHECK(bundled.count("decoder.b") == 1);
 }

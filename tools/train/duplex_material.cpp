@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "models/weights/quantised.h"
 #include "runtime/core/error.h"
 
 namespace duet::train {
@@ -96,6 +97,22 @@ bool is_composed(const std::string& topic) {
 }
 
 }  // namespace
+
+models::TensorMap read_codec_weights(const std::string& path) {
+  models::TensorMap all = models::load_weights(path), out;
+  const std::string inside = "codec.";
+  const bool is_model = std::any_of(
+      all.begin(), all.end(), [&](const auto& entry) { return entry.first.starts_with(inside); });
+  for (auto& [name, tensor] : all) {
+    std::string plain = name.starts_with("model.") ? name.substr(6) : name;
+    // A model directory has a speech encoder too, by the name that a codec's has elsewhere.
+    if (is_model && !name.starts_with(inside)) continue;
+    if (is_model) plain = plain.substr(inside.size());
+    if (plain.starts_with("encoder.") || plain.starts_with("decoder."))
+      out[plain] = tensor.to(at::kFloat).contiguous();
+  }
+  return out;
+}
 
 std::string agent_tokenizer_flags() {
   return "--pad_id=0 --pad_piece='<sil>' --bos_id=1 --eos_id=2 --unk_id=3 --hard_vocab_limit=false "

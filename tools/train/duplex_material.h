@@ -9,6 +9,7 @@
 
 #include "codecs/neural/codec.h"
 #include "models/sentencepiece_library.h"
+#include "models/weights/weight_reader.h"
 #include "tools/train/dialogue.h"
 
 namespace duet::train {
@@ -32,6 +33,10 @@ std::string agent_tokenizer_flags();
 /// All distinct texts the agent can say, each once, plus letters, numbers and days, so that no
 /// piece is missing.
 std::vector<std::string> agent_tokenizer_texts(const std::vector<std::string>& manifests);
+
+/// A codec's tensors, "encoder.*" and "decoder.*", fp32, from a file of the codec trainer or from
+/// the weights of a model directory (where they are below "codec."). Throws core::LoadError.
+models::TensorMap read_codec_weights(const std::string& path);
 
 /// Users of split "train" whose text, or whose composed reply (sum, order, correction), is not that
 /// of a held-out item.

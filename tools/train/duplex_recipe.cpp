@@ -108,17 +108,8 @@ std::unique_ptr<codecs::ConvNextEncoder> make_codec(const std::string& path,
                                                      models::WeightScope(random, "encoder."));
   }
   models::TensorMap tensors;
-  const models::TensorMap all = models::load_weights(path);
-  // In a model directory the speech encoder has that name, too.
-  const bool is_model = std::any_of(all.begin(), all.end(), [](const auto& entry) {
-    return entry.first.starts_with("codec.encoder.");
-  });
-  for (const auto& [name, tensor] : all) {
-    const size_t at = name.find("encoder.");
-    if (at != std::string::npos && (at == 0 || name[at - 1] == '.') &&
-        !name.starts_with("optimizer") && (!is_model || name.starts_with("codec.")))
-      tensors[name.substr(at)] = tensor.to(at::kFloat);
-  }
+  for (const auto& [name, tensor] : read_codec_weights(path))
+    if (name.starts_with("encoder.")) tensors[name] = tensor;
   models::TensorMapReader reader(std::move(tensors), path);
   auto codec =
       std::make_unique<codecs::ConvNextEncoder>(config, models::WeightScope(reader, "encoder."));

@@ -53,7 +53,7 @@ int train_export(const RecipeOptions& options) {
 
   models::TensorMap tensors;
   const models::TensorMap trained = models::load_safetensors(duplex),
-                          codec_tensors = models::load_safetensors(codec);
+                          codec_tensors = read_codec_weights(codec);
   take_part(trained, "encoder.", "encoder.", tensors);
   take_part(trained, "lm.", "lm.", tensors);
   take_part(codec_tensors, "encoder.", "codec.encoder.", tensors);
