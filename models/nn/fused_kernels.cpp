@@ -190,28 +190,6 @@ DUET_NORM_BACKWARD(norm_backward_fh, float, Half)
 DUET_BY_TYPE(f, float)
 DUET_BY_TYPE(h, Half)
 #undef DUET_BY_TYPE
-template <class W>
-DUET_INLINE float dot(const W* weight, const float* x, int64_t width) {
-  const int64_t whole = width - width % (2 * kLanes);
-  float a[kLanes] = {}, b[kLanes] = {};  // two chains hide the latency of the additions
-  for (int64_t i = 0; i < whole; i += 2 * kLanes) {
-    for (int64_t l = 0; l < kLanes; ++l) a[l] += static_cast<float>(weight[i + l]) * x[i + l];
-    for (int64_t l = 0; l < kLanes; ++l)
-      b[l] += static_cast<float>(weight[i + kLanes + l]) * x[i + kLanes + l];
-  }
-  for (int64_t i = whole; i < width; ++i) a[0] += static_cast<float>(weight[i]) * x[i];
-  return total(a) + total(b);
-}
-DUET_CLONES void multiply_f(const float* weight, const float* x, const float* bias, int64_t rows,
-                            int64_t width, float* y) {
-  for (int64_t r = 0; r < rows; ++r)
-    y[r] = dot(weight + r * width, x, width) + (bias != nullptr ? bias[r] : 0.0F);
-}
-DUET_CLONES void multiply_q(const int8_t* weight, const float* scale, const float* x,
-                            const float* bias, int64_t rows, int64_t width, float* y) {
-  for (int64_t r = 0; r < rows; ++r)
-    y[r] = dot(weight + r * width, x, width) * scale[r] + (bias != nullptr ? bias[r] : 0.0F);
-}
 DUET_CLONES void store_h(const float* x, int64_t d, Half* y) {
   for (int64_t i = 0; i < d; ++i) store(y, i, x[i]);
 }
@@ -265,16 +243,6 @@ void unrotate_add_row(Rows x, const float* cos, const float* sin, int64_t d, flo
     unrotate_h(b16(x), cos, sin, d, y);
   else
     unrotate_f(f32(x), cos, sin, d, y);
-}
-
-void multiply_row(const float* weight, const float* x, const float* bias, int64_t rows,
-                  int64_t width, float* y) {
-  multiply_f(weight, x, bias, rows, width, y);
-}
-
-void multiply_row(const int8_t* weight, const float* scale, const float* x, const float* bias,
-                  int64_t rows, int64_t width, float* y) {
-  multiply_q(weight, scale, x, bias, rows, width, y);
 }
 
 void store_row(const float* x, int64_t d, Rows y) {

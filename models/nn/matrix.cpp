@@ -14,6 +14,7 @@ namespace duet::models::nn {
 namespace {
 
 constexpr float kExactness = 1e-6F;    // of a row's largest value: fp32 rounding of scale * integer
+constexpr int64_t kFewRows = 128;      // beyond, a library product's own layout pays
 constexpr int64_t kWorthwhile = 4096;  // values; model files keep smaller matrices in fp32
 
 /// Integers and scale of one row, if it is such a row.
@@ -51,23 +52,24 @@ Matrix::Matrix(at::Tensor weight) : weight_(std::move(weight)) {
 }
 
 at::Tensor Matrix::multiply(const at::Tensor& x, const at::Tensor& bias) const {
-  const bool is_row = x.numel() == weight_.size(1) && x.scalar_type() == at::kFloat &&
-                      x.is_contiguous() && weight_.scalar_type() == at::kFloat &&
-                      weight_.is_contiguous();
+  const int64_t width = weight_.size(1), count = x.numel() / width;
+  const bool is_few = count <= kFewRows && x.size(-1) == width && x.scalar_type() == at::kFloat &&
+                      weight_.scalar_type() == at::kFloat && weight_.is_contiguous();
   const bool has_graph =
       c10::GradMode::is_enabled() && (x.requires_grad() || weight_.requires_grad());
-  if (!is_row || has_graph || product_dtype(x) != at::kFloat) return at::linear(x, weight_, bias);
+  if (!is_few || has_graph || product_dtype(x) != at::kFloat) return at::linear(x, weight_, bias);
+  const at::Tensor rows = x.contiguous();
   std::vector<int64_t> shape(x.sizes().begin(), x.sizes().end());
   shape.back() = weight_.size(0);
   at::Tensor y = at::empty(shape, x.options());
   const float* offset = bias.defined() ? bias.data_ptr<float>() : nullptr;
   if (packed_.defined() && !weight_.requires_grad())
-    kernels::multiply_row(packed_.data_ptr<int8_t>(), scales_.data_ptr<float>(),
-                          x.data_ptr<float>(), offset, weight_.size(0), weight_.size(1),
-                          y.data_ptr<float>());
+    kernels::multiply_rows(packed_.data_ptr<int8_t>(), scales_.data_ptr<float>(),
+                           rows.data_ptr<float>(), count, offset, weight_.size(0), width,
+                           y.data_ptr<float>());
   else
-    kernels::multiply_row(weight_.data_ptr<float>(), x.data_ptr<float>(), offset, weight_.size(0),
-                          weight_.size(1), y.data_ptr<float>());
+    kernels::multiply_rows(weight_.data_ptr<float>(), rows.data_ptr<float>(), count, offset,
+                           weight_.size(0), width, y.data_ptr<float>());
   return y;
 }
 

@@ -1,8 +1,8 @@
 #pragma once
-// A weight matrix as the steps of a stream use it: one row at a time, so that reading the weights
-// is all the cost. When its values are 8-bit integers times a scale a row, as in our model files,
-// that form is kept beside fp32 and one-row products read a quarter of the bytes, with the same
-// result up to the order of sums. Everything else is at::linear.
+// A weight matrix as the steps of streams use it: a few rows at a time, so that reading the weights
+// is much of the cost. When its values are 8-bit integers times a scale a row, as in our model
+// files, that form is kept beside fp32 and products of a few rows read a quarter of the bytes, with
+// the same result up to the order of sums. Everything else is at::linear.
 
 #include <ATen/core/Tensor.h>
 
@@ -16,8 +16,9 @@ class Matrix {
   explicit Matrix(at::Tensor weight);
 
   /// x [..., in] -> x weight^T + bias [..., out]; bias may be undefined. Safe for autograd and
-  /// autocast: only fp32 rows without a graph take the short way, and the 8-bit form is not used
-  /// while the weight is being trained.
+  /// autocast: only up to 128 fp32 rows without a graph take the short way, in which a row's result
+  /// does not depend on the others, and the 8-bit form is not used while the weight is being
+  /// trained.
   at::Tensor multiply(const at::Tensor& x, const at::Tensor& bias = {}) const;
 
   const at::Tensor& weight() const { return weight_; }

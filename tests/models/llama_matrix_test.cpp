@@ -62,3 +62,16 @@ TEST_CASE("a matrix being trained is read as it is now", "[unit]") {
   test::expect_close(matrix.multiply(x), exactly(x, weight, at::zeros({kRows})),
                      test::kStreamTolerance);
 }
+
+TEST_CASE("a row's product does not depend on the rows beside it, to the bit", "[unit]") {
+  const at::NoGradGuard no_grad;
+  const bool is_eight_bit = GENERATE(false, true);
+  const Matrix matrix(is_eight_bit ? eight_bit() : test::noise({kRows, kWidth}, 3));
+  const at::Tensor bias = test::noise({kRows}, 5);
+  for (const int64_t count : {2, 3, 4, 5, 8, 11, 128}) {
+    const at::Tensor x = test::noise({count, kWidth}, 7), y = matrix.multiply(x, bias);
+    test::expect_close(y, exactly(x, matrix.weight(), bias), test::kStreamTolerance);
+    for (int64_t n = 0; n < count; ++n)
+      CHECK(at::equal(matrix.multiply(x.narrow(0, n, 1), bias), y.narrow(0, n, 1)));
+  }
+}
