@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "runtime/core/error.h"
 
 namespace duet::models {
@@ -111,9 +113,28 @@ DuplexLm::Logits DuplexLm::forward(const at::Tensor& user, const at::Tensor& tex
 }
 
 DuplexLm::Logits DuplexLm::step(const at::Tensor& user, const Tokens& heard, State& state) const {
-  const at::Tensor x =
-      embed(user, heard.text.unsqueeze(1), heard.codes.unsqueeze(2), state.position == 0);
-  const at::Tensor h = llm_.step(x, state).select(1, 0);
+  State* const one = &state;
+  return step_together(user, heard, {&one, 1});
+}
+
+DuplexLm::Logits DuplexLm::step_together(const at::Tensor& user, const Tokens& heard,
+                                         std::span<State* const> states) const {
+  const int64_t batch = user.size(0) / static_cast<int64_t>(states.size());
+  const at::Tensor text = heard.text.unsqueeze(1), codes = heard.codes.unsqueeze(2);
+  const auto is_first = [](const State* state) { return state->position == 0; };
+  at::Tensor x;
+  if (std::none_of(states.begin(), states.end(), is_first)) {
+    x = embed(user, text, codes, /*first_alone=*/false);
+  } else {
+    std::vector<at::Tensor> parts;
+    for (size_t s = 0; s < states.size(); ++s) {
+      const int64_t first = static_cast<int64_t>(s) * batch;
+      parts.push_back(embed(user.narrow(0, first, batch), text.narrow(0, first, batch),
+                            codes.narrow(0, first, batch), is_first(states[s])));
+    }
+    x = at::cat(parts, 0);
+  }
+  const at::Tensor h = llm_.step_together(x, states).select(1, 0);
   return {text_logits(h), audio_logits(h)};
 }
 

@@ -11,6 +11,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "models/nn/llama.h"
@@ -76,6 +77,10 @@ class DuplexLm {
   /// start. Assumes InferenceMode or NoGradMode. Constant time and memory when the config has a
   /// window.
   Logits step(const at::Tensor& user, const Tokens& heard, State& state) const;
+  /// One step of each of several streams, wherever each is: user [N, 1, U], heard of N rows, state
+  /// i that of row i, made for one stream. Each row as step gives it.
+  Logits step_together(const at::Tensor& user, const Tokens& heard,
+                       std::span<State* const> states) const;
 
   const DuplexLmConfig& config() const { return config_; }
 

@@ -12,6 +12,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "runtime/core/move_only.h"
 
@@ -44,6 +46,12 @@ class SpeechEncoder {
   /// The next n >= 0 samples, [B, n] -> the frames they complete, [B, t, width()] with t >= 0.
   /// Inference only.
   virtual at::Tensor step(const at::Tensor& pcm, State& state) const = 0;
+  /// One block of kUserFrameSamples for each of several streams, wherever each is: pcm [N,
+  /// kUserFrameSamples], state i that of row i, made for one stream -> per stream the frames that
+  /// its block completes, [1, t, width()]. Each as step gives it; families that can compute them
+  /// together do.
+  virtual std::vector<at::Tensor> step_together(const at::Tensor& pcm,
+                                                std::span<State* const> states) const;
   /// End of the stream: the remaining frames [B, t, width()]. Afterwards only reset is valid.
   virtual at::Tensor flush(State& state) const = 0;
 

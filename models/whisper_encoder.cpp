@@ -45,6 +45,15 @@ nn::TransformerBlock::Config top_config(const WhisperEncoder::Config& config) {
   return block;
 }
 
+/// States of layer i of each stream.
+std::vector<nn::TransformerBlock::State*> layer_states(
+    std::span<WhisperEncoder::State* const> states,
+    std::vector<nn::TransformerBlock::State> WhisperEncoder::State::*layers, size_t i) {
+  std::vector<nn::TransformerBlock::State*> out;
+  for (WhisperEncoder::State* state : states) out.push_back(&(state->*layers)[i]);
+  return out;
+}
+
 }  // namespace
 
 void WhisperEncoder::Config::validate() const {
@@ -146,13 +155,14 @@ at::Tensor WhisperEncoder::log_mel(const at::Tensor& pcm) const {
   return mel_of(at::constant_pad_nd(pcm.narrow(1, 0, samples), {kLookbackSamples, 0})).contiguous();
 }
 
-WhisperEncoder::Output WhisperEncoder::finish(
-    const at::Tensor& x, std::vector<nn::TransformerBlock::State>* states) const {
+WhisperEncoder::Output WhisperEncoder::finish(const at::Tensor& x,
+                                              std::span<State* const> states) const {
   const at::Tensor normed = norm_.forward(x);
   at::Tensor y =
       stack_.forward(normed.reshape({x.size(0), x.size(1) / kStack, kStack * config_.width}));
   for (size_t i = 0; i < top_.size(); ++i)
-    y = states ? top_[i].step(y, (*states)[i]) : top_[i].forward(y);
+    y = states.empty() ? top_[i].forward(y)
+                       : top_[i].step_together(y, layer_states(states, &State::top, i));
   y = top_norm_.forward(y);
   return {y, ctc_logits(y), speaking_logit(y)};
 }
@@ -166,24 +176,41 @@ WhisperEncoder::Output WhisperEncoder::forward_mel(const at::Tensor& mel,
   const at::Tensor row = (at::arange(x.size(1)) + position_offset).remainder(config_.positions);
   x = x + sinusoid_.index_select(0, row);
   for (const auto& layer : layers_) x = layer.forward(x);
-  return finish(x, nullptr);
+  return finish(x, {});
 }
 
-WhisperEncoder::Output WhisperEncoder::step_block(const at::Tensor& block, State& state) const {
-  const at::Tensor pcm = at::cat({state.pcm_tail, block}, 1);
-  const at::Tensor mel = at::cat({state.mel_tail, mel_of(pcm)}, 2);                // 2 + 8 frames
+WhisperEncoder::Output WhisperEncoder::step_together(const at::Tensor& block,
+                                                     std::span<State* const> states) const {
+  const int64_t batch = block.size(0) / static_cast<int64_t>(states.size());
+  const auto before = [&](at::Tensor State::*member) {
+    if (states.size() == 1) return states.front()->*member;
+    std::vector<at::Tensor> parts;
+    for (State* state : states) parts.push_back(state->*member);
+    return at::cat(parts, 0);
+  };
+  const auto keep = [&](at::Tensor State::*member, const at::Tensor& value) {
+    for (size_t s = 0; s < states.size(); ++s)
+      (states[s]->*member).copy_(value.narrow(0, static_cast<int64_t>(s) * batch, batch));
+  };
+  const at::Tensor pcm = at::cat({before(&State::pcm_tail), block}, 1);
+  const at::Tensor mel = at::cat({before(&State::mel_tail), mel_of(pcm)}, 2);      // 2 + 8 frames
   const at::Tensor first = at::gelu(at::conv1d(mel, conv1_weight_, conv1_bias_));  // 8 frames
-  const at::Tensor both = at::cat({state.conv_tail, first}, 2);
+  const at::Tensor both = at::cat({before(&State::conv_tail), first}, 2);
   at::Tensor x = at::gelu(at::conv1d(both, conv2_weight_, conv2_bias_, /*stride=*/2))
                      .transpose(1, 2);  // 4 frames
-  state.pcm_tail.copy_(pcm.narrow(1, pcm.size(1) - kTailSamples, kTailSamples));
-  state.mel_tail.copy_(mel.narrow(2, mel.size(2) - 2, 2));
-  state.conv_tail.copy_(first.narrow(2, first.size(2) - 1, 1));
-  const at::Tensor row = (at::arange(kStack) + state.position).remainder(config_.positions);
-  x = x + sinusoid_.index_select(0, row);
-  state.position += kStack;
-  for (size_t i = 0; i < layers_.size(); ++i) x = layers_[i].step(x, state.layers[i]);
-  return finish(x, &state.top);
+  keep(&State::pcm_tail, pcm.narrow(1, pcm.size(1) - kTailSamples, kTailSamples));
+  keep(&State::mel_tail, mel.narrow(2, mel.size(2) - 2, 2));
+  keep(&State::conv_tail, first.narrow(2, first.size(2) - 1, 1));
+  std::vector<at::Tensor> places;
+  for (State* state : states) {
+    const at::Tensor row = (at::arange(kStack) + state->position).remainder(config_.positions);
+    places.push_back(sinusoid_.index_select(0, row).unsqueeze(0).expand({batch, -1, -1}));
+    state->position += kStack;
+  }
+  x = x + (places.size() == 1 ? places.front() : at::cat(places, 0));
+  for (size_t i = 0; i < layers_.size(); ++i)
+    x = layers_[i].step_together(x, layer_states(states, &State::layers, i));
+  return finish(x, states);
 }
 
 WhisperEncoder::Output WhisperEncoder::step(const at::Tensor& pcm, State& state) const {
@@ -191,8 +218,9 @@ WhisperEncoder::Output WhisperEncoder::step(const at::Tensor& pcm, State& state)
   const at::Tensor all = state.pending.size(1) ? at::cat({state.pending, pcm}, 1) : pcm;
   const int64_t blocks = all.size(1) / kBlockSamples;
   std::vector<at::Tensor> features, ctc, speaking;
+  State* const own = &state;
   for (int64_t i = 0; i < blocks; ++i) {
-    Output one = step_block(all.narrow(1, i * kBlockSamples, kBlockSamples), state);
+    Output one = step_together(all.narrow(1, i * kBlockSamples, kBlockSamples), {&own, 1});
     features.push_back(one.features);
     ctc.push_back(one.ctc);
     speaking.push_back(one.speaking);

@@ -10,6 +10,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <span>
 #include <vector>
 
 #include "models/nn/layers.h"
@@ -74,15 +75,16 @@ class WhisperEncoder {
   /// pcm [B, n], any n -> the frames completed by it (T may be 0). Equals forward on the
   /// concatenation.
   Output step(const at::Tensor& pcm, State& state) const;
+  /// One block of each of several streams, wherever each is: pcm [N, kBlockSamples], state i that
+  /// of row i, made for one stream, with no samples pending. Each row as step gives it.
+  Output step_together(const at::Tensor& pcm, std::span<State* const> states) const;
 
   const Config& config() const { return config_; }
   int64_t macs_per_step() const;
 
  private:
   at::Tensor mel_of(const at::Tensor& padded_pcm) const;
-  Output step_block(const at::Tensor& block, State& state) const;
-  Output finish(const at::Tensor& stacked_input,
-                std::vector<nn::TransformerBlock::State>* top_states) const;
+  Output finish(const at::Tensor& stacked_input, std::span<State* const> states) const;
 
   Config config_;
   at::Tensor filters_, window_, sinusoid_;

@@ -63,6 +63,15 @@ at::Tensor WhisperSpeechEncoder::step(const at::Tensor& pcm, State& state) const
   return frames(encoder_.step(pcm, as_whisper(state).encoder));
 }
 
+std::vector<at::Tensor> WhisperSpeechEncoder::step_together(const at::Tensor& pcm,
+                                                            std::span<State* const> states) const {
+  std::vector<WhisperEncoder::State*> own;
+  for (State* state : states) own.push_back(&as_whisper(*state).encoder);
+  for (const WhisperEncoder::State* state : own)
+    if (state->pending.size(1) > 0) return SpeechEncoder::step_together(pcm, states);
+  return frames(encoder_.step_together(pcm, own)).split(1, 0);
+}
+
 at::Tensor WhisperSpeechEncoder::flush(State& state) const {
   return at::empty({as_whisper(state).batch, 0, width()});
 }

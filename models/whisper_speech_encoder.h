@@ -22,6 +22,8 @@ class WhisperSpeechEncoder : public SpeechEncoder {
   void reset(State& state) const override;
   at::Tensor forward(const at::Tensor& pcm) const override;
   at::Tensor step(const at::Tensor& pcm, State& state) const override;
+  std::vector<at::Tensor> step_together(const at::Tensor& pcm,
+                                        std::span<State* const> states) const override;
   /// A frame needs its whole block: the rest of a block at the end of a stream gives none.
   at::Tensor flush(State& state) const override;
 

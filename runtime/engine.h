@@ -114,6 +114,12 @@ class Session {
   explicit Session(const EngineInfo& info) : info_(&info) {}
 
  private:
+  friend class Engine;
+  /// What precedes and follows every step; both throw StepError.
+  void begin_step(std::span<const float> block, StepOutput& out);
+  void end_step(const StepOutput& out);
+  std::string place() const;
+
   /// `out` is cleared and `block` has the right size; `out.pcm` must have output_block_samples
   /// afterwards.
   virtual void do_step(std::span<const float> block, StepOutput& out) = 0;
@@ -124,6 +130,15 @@ class Session {
   bool poisoned_ = false;
 };
 
+/// One session's part in Engine::step_together.
+struct StepJob {
+  Session* session = nullptr;    ///< Of this engine.
+  std::span<const float> block;  ///< As Session::step takes it.
+  StepOutput* out = nullptr;     ///< As Session::step fills it.
+  std::string error;  ///< Result: empty, or what Session::step would have thrown; then that session
+                      ///< is poisoned and `out` undefined.
+};
+
 /// A loaded model: immutable, shared by its sessions, which it must outlive. Thread-safe.
 class Engine {
  public:
@@ -131,6 +146,19 @@ class Engine {
   virtual const EngineInfo& info() const noexcept = 0;
   /// Throws core::ConfigError for options outside their ranges or not supported by the model.
   virtual std::unique_ptr<Session> make_session(const SessionOptions& options) const = 0;
+  /// Steps different sessions of this engine together: each result is Session::step's for it, at
+  /// less cost where the engine can share work between them. Failures stay with their session. On
+  /// one thread, which is then the thread of all these sessions.
+  void step_together(std::span<StepJob> jobs) const;
+
+ private:
+  /// Jobs whose blocks are sound, outputs cleared. Sets `error` of those that fail. Default: one
+  /// after another.
+  virtual void do_step_together(std::span<StepJob* const> jobs) const;
+
+ protected:
+  /// For engines' do_step_together: the step of one session by itself, failures into job.error.
+  static void step_alone(StepJob& job);
 };
 
 /// Checks the ranges of SessionOptions; throws core::ConfigError. Engines call it first.

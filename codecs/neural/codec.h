@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "runtime/core/move_only.h"
 
@@ -41,6 +42,10 @@ class CodecDecoder {
   /// The next t >= 1 frames of the stream, codes [B, K, t] -> pcm [B, t * samples_per_frame()].
   /// Inference only.
   virtual at::Tensor step(const at::Tensor& codes, State& state) const = 0;
+  /// The next frame of each of several streams: codes [N, K, 1], state i that of row i, made for
+  /// one stream -> pcm [N, samples_per_frame()]. Each row as step gives it; families that can
+  /// compute them together do.
+  virtual at::Tensor step_together(const at::Tensor& codes, std::span<State* const> states) const;
 
   virtual int64_t sample_rate_hz() const = 0;
   virtual int64_t samples_per_frame() const = 0;

@@ -119,10 +119,17 @@ at::Tensor ConvNextBlock::forward(const at::Tensor& x) const {
   return after_padding(x, at::constant_pad_nd(x, {0, 0, left, kernel_ - 1 - left}));
 }
 
-at::Tensor ConvNextBlock::step(const at::Tensor& x, at::Tensor& tail) const {
+at::Tensor ConvNextBlock::step(const at::Tensor& x, std::span<at::Tensor* const> tails) const {
   DUET_CHECK(is_causal_);
-  const at::Tensor padded = at::cat({tail, x}, 1);
-  tail.copy_(padded.narrow(1, padded.size(1) - tail.size(1), tail.size(1)));
+  const int64_t batch = x.size(0) / static_cast<int64_t>(tails.size());
+  std::vector<at::Tensor> parts;
+  for (const at::Tensor* tail : tails) parts.push_back(*tail);
+  const at::Tensor before = parts.size() == 1 ? parts.front() : at::cat(parts, 0);
+  const at::Tensor padded = at::cat({before, x}, 1);
+  const int64_t kept = before.size(1);
+  for (size_t s = 0; s < tails.size(); ++s)
+    tails[s]->copy_(padded.narrow(0, static_cast<int64_t>(s) * batch, batch)
+                        .narrow(1, padded.size(1) - kept, kept));
   return after_padding(x, padded);
 }
 
@@ -184,17 +191,34 @@ void ConvNextDecoder::reset(State& state) const {
 }
 
 at::Tensor ConvNextDecoder::step(const at::Tensor& codes, State& state) const {
-  auto& own = dynamic_cast<ConvNextState&>(state);
+  State* const one = &state;
+  return step_together(codes, {&one, 1});
+}
+
+at::Tensor ConvNextDecoder::step_together(const at::Tensor& codes,
+                                          std::span<State* const> states) const {
+  std::vector<ConvNextState*> own;
+  for (State* state : states) own.push_back(&dynamic_cast<ConvNextState&>(*state));
+  const int64_t batch = codes.size(0) / static_cast<int64_t>(states.size());
+  size_t next = 0;
+  const auto tails = [&] {
+    std::vector<at::Tensor*> out;
+    for (ConvNextState* state : own) out.push_back(&state->tails[next]);
+    ++next;
+    return out;
+  };
   at::Tensor x = input_.forward(fsq_.decode(codes).transpose(1, 2));
-  size_t tail = 0;
-  for (const ConvNextBlock& block : frame_blocks_) x = block.step(x, own.tails[tail++]);
+  for (const ConvNextBlock& block : frame_blocks_) x = block.step(x, tails());
   x = upsample_.forward(x).reshape(
       {x.size(0), x.size(1) * config_.hops_per_frame, config_.decoder_width});
-  for (const ConvNextBlock& block : hop_blocks_) x = block.step(x, own.tails[tail++]);
+  for (const ConvNextBlock& block : hop_blocks_) x = block.step(x, tails());
   at::Tensor pcm = overlap_add(synthesis_frames(x), config_.hop_samples);
-  pcm.narrow(1, 0, overlap_samples()).add_(own.overlap);
   const int64_t ready = codes.size(2) * samples_per_frame();
-  own.overlap.copy_(pcm.narrow(1, ready, overlap_samples()));
+  for (size_t s = 0; s < own.size(); ++s) {
+    const at::Tensor mine = pcm.narrow(0, static_cast<int64_t>(s) * batch, batch);
+    mine.narrow(1, 0, overlap_samples()).add_(own[s]->overlap);
+    own[s]->overlap.copy_(mine.narrow(1, ready, overlap_samples()));
+  }
   return pcm.narrow(1, 0, ready);
 }
 

@@ -11,6 +11,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "codecs/neural/codec.h"
@@ -50,8 +51,9 @@ class ConvNextBlock {
  public:
   ConvNextBlock(int64_t width, int64_t kernel, bool is_causal, const models::WeightScope& weights);
   at::Tensor forward(const at::Tensor& x) const;
-  /// Causal blocks only. `tail` [B, kernel - 1, D]: the inputs before x; updated in place.
-  at::Tensor step(const at::Tensor& x, at::Tensor& tail) const;
+  /// Causal blocks only. `tails`: the inputs before x of one or several streams, each [B, kernel -
+  /// 1, D] for B rows of x; updated in place.
+  at::Tensor step(const at::Tensor& x, std::span<at::Tensor* const> tails) const;
   int64_t tail_length() const { return kernel_ - 1; }
 
  private:
@@ -73,6 +75,7 @@ class ConvNextDecoder : public CodecDecoder {
   void reset(State& state) const override;
   at::Tensor forward(const at::Tensor& codes) const override;
   at::Tensor step(const at::Tensor& codes, State& state) const override;
+  at::Tensor step_together(const at::Tensor& codes, std::span<State* const> states) const override;
 
   /// Quantised latents [B, latent width, T] (Fsq::quantize or decode) -> pcm [B, T *
   /// samples_per_frame()].

@@ -132,33 +132,66 @@ at::Tensor Llama::forward(const at::Tensor& input) const {
 }
 
 at::Tensor Llama::step(const at::Tensor& input, State& state) const {
+  State* const one = &state;
+  return step_together(input, {&one, 1});
+}
+
+// Rows of one state are neighbours: `batch` each. Positions differ between states only, so the rows
+// are laid out as one long time axis, with the angles of each.
+at::Tensor Llama::attend(size_t layer, const at::Tensor& h, const std::vector<Rope::Angles>& sinks,
+                         const Rope::Angles& angles, std::span<State* const> states) const {
   const LlamaConfig& c = config_;
-  DUET_CHECK(input.size(1) == 1);
-  const int64_t batch = input.size(0), group = c.heads / c.kv_heads;
-  const Rope::Angles angles = rope_.angles(state.position, 1);
-  Rope::Angles sink_angles;
-  if (cache_.sinks_move(state.position))
-    sink_angles = rope_.angles(cache_.first_sink_position(state.position), cache_.sinks());
+  const Layer& own = layers_[layer];
+  const int64_t rows = h.size(0), batch = rows / static_cast<int64_t>(states.size()),
+                group = c.heads / c.kv_heads;
+  const at::Tensor raw_k = own.k.forward(h), flat = h.view({1, rows, c.hidden});
+  const at::Tensor q = split_heads(own.q.forward(flat), c.heads, 1, angles)[0].transpose(0, 1);
+  const at::Tensor k =
+      split_heads(raw_k.view({1, rows, -1}), c.kv_heads, 1, angles)[0].transpose(0, 1);
+  const at::Tensor v = own.v.forward(h).view({rows, c.kv_heads, c.head_dim}),
+                   raw = raw_k.view({rows, c.kv_heads, c.head_dim});
+  const at::Tensor mixed = at::empty({rows, c.kv_heads, group, c.head_dim}, q.options());
+  for (size_t s = 0; s < states.size(); ++s) {
+    const int64_t first = static_cast<int64_t>(s) * batch;
+    const KvCache::View past =
+        cache_.append(states[s]->position, raw.narrow(0, first, batch), k.narrow(0, first, batch),
+                      v.narrow(0, first, batch), sinks[s], states[s]->caches[layer]);
+    // One query per head: the query heads of a kv head are rows of one small matrix, nothing is
+    // repeated.
+    mixed.narrow(0, first, batch)
+        .copy_(attention(q.narrow(0, first, batch).reshape({batch, c.kv_heads, group, c.head_dim}),
+                         past.keys, past.values));
+  }
+  return own.o.forward(mixed.view({rows, 1, c.heads * c.head_dim}));
+}
+
+at::Tensor Llama::step_together(const at::Tensor& input, std::span<State* const> states) const {
+  const LlamaConfig& c = config_;
+  const auto count = static_cast<int64_t>(states.size());
+  DUET_CHECK(input.size(1) == 1 && count > 0 && input.size(0) % count == 0);
+  const int64_t batch = input.size(0) / count;
+  std::vector<at::Tensor> cos, sin;
+  std::vector<Rope::Angles> sinks(states.size());
+  for (size_t s = 0; s < states.size(); ++s) {
+    const int64_t position = states[s]->position;
+    const Rope::Angles own = rope_.angles(position, 1);
+    for (int64_t b = 0; b < batch; ++b) {
+      cos.push_back(own.cos);
+      sin.push_back(own.sin);
+    }
+    if (cache_.sinks_move(position))
+      sinks[s] = rope_.angles(cache_.first_sink_position(position), cache_.sinks());
+  }
+  const Rope::Angles angles{at::cat(cos, 0), at::cat(sin, 0)};
   auto [x, h] = add_rms_norm(input, {}, layers_.front().input_norm, c.rms_eps);
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
-    const at::Tensor raw_k = layer.k.forward(h);
-    const at::Tensor q = split_heads(layer.q.forward(h), c.heads, 1, angles);
-    const at::Tensor k = split_heads(raw_k, c.kv_heads, 1, angles).select(2, 0);
-    const at::Tensor v = layer.v.forward(h).view({batch, c.kv_heads, c.head_dim});
-    const KvCache::View past =
-        cache_.append(state.position, raw_k.view({batch, c.kv_heads, c.head_dim}), k, v,
-                      sink_angles, state.caches[i]);
-    // One query per head: the query heads of a kv head are rows of one small matrix, nothing is
-    // repeated.
-    const at::Tensor mixed =
-        attention(q.view({batch, c.kv_heads, group, c.head_dim}), past.keys, past.values);
-    const at::Tensor attended = layer.o.forward(mixed.reshape({batch, 1, c.heads * c.head_dim}));
-    std::tie(x, h) = add_rms_norm(x, attended, layer.post_norm, c.rms_eps);
+    std::tie(x, h) =
+        add_rms_norm(x, attend(i, h, sinks, angles, states), layer.post_norm, c.rms_eps);
     std::tie(x, h) =
         add_rms_norm(x, mlp(layer.gate, layer.up, layer.down, h), norm_after(i), c.rms_eps);
   }
-  ++state.position;
+  for (State* state : states) ++state->position;
   return h;
 }
 

@@ -8,6 +8,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <span>
 #include <vector>
 
 #include "models/nn/kv_cache.h"
@@ -55,6 +56,10 @@ class Llama {
   void reset(State& state) const;
   at::Tensor forward(const at::Tensor& x) const;
   at::Tensor step(const at::Tensor& x, State& state) const;
+  /// One step of each of several streams, wherever each is: x [N, 1, hidden], state i is that of
+  /// row i and was made for one stream. Every row is what step gives for it alone, to the bit for
+  /// fp32 weights.
+  at::Tensor step_together(const at::Tensor& x, std::span<State* const> states) const;
   const LlamaConfig& config() const { return config_; }
 
  private:
@@ -63,6 +68,8 @@ class Llama {
     Linear q, k, v, o, gate, up, down;
   };
   const at::Tensor& norm_after(size_t layer) const;
+  at::Tensor attend(size_t layer, const at::Tensor& h, const std::vector<Rope::Angles>& sinks,
+                    const Rope::Angles& angles, std::span<State* const> states) const;
   static Layer make_layer(const LlamaConfig& config, const WeightScope& weights);
 
   LlamaConfig config_;

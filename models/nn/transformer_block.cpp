@@ -67,18 +67,17 @@ void TransformerBlock::reset(State& state) const {
   state.frames = 0;
 }
 
-TransformerBlock::Heads TransformerBlock::project(const at::Tensor& x,
-                                                  int64_t first_position) const {
+TransformerBlock::Heads TransformerBlock::project(const at::Tensor& x) const {
   const int64_t batch = x.size(0), frames = x.size(1);
   const at::Tensor qkv = qkv_.forward(attn_norm_.forward(x))
                              .view({batch, frames, 3, config_.heads, config_.width / config_.heads})
                              .permute({2, 0, 3, 1, 4});
-  Heads heads{qkv.select(0, 0), qkv.select(0, 1), qkv.select(0, 2)};
-  if (config_.has_rotary) {
-    heads.q = rotate(heads.q, first_position);
-    heads.k = rotate(heads.k, first_position);
-  }
-  return heads;
+  return {qkv.select(0, 0), qkv.select(0, 1), qkv.select(0, 2)};
+}
+
+TransformerBlock::Heads TransformerBlock::placed(const Heads& heads, int64_t first_position) const {
+  if (!config_.has_rotary) return heads;
+  return {rotate(heads.q, first_position), rotate(heads.k, first_position), heads.v};
 }
 
 at::Tensor TransformerBlock::finish(const at::Tensor& x, const at::Tensor& context) const {
@@ -119,23 +118,39 @@ at::Tensor TransformerBlock::attend_local(const Heads& heads, int64_t frames) co
 at::Tensor TransformerBlock::forward(const at::Tensor& x) const {
   const int64_t frames = x.size(1);
   DUET_CHECK(frames % config_.chunk == 0);
-  const Heads heads = project(x, 0);
+  const Heads heads = placed(project(x), 0);
   if (frames > 2 * config_.left) return finish(x, attend_local(heads, frames));
   return finish(
       x, attention(heads.q, heads.k, heads.v, chunk_mask(frames, config_.chunk, config_.left)));
 }
 
 at::Tensor TransformerBlock::step(const at::Tensor& x, State& state) const {
+  State* const one = &state;
+  return step_together(x, {&one, 1});
+}
+
+at::Tensor TransformerBlock::step_together(const at::Tensor& x,
+                                           std::span<State* const> states) const {
   DUET_CHECK(x.size(1) == config_.chunk);
-  const Heads heads = project(x, state.frames);
-  const int64_t capacity = config_.left + config_.chunk;
-  const int64_t slot = state.frames % capacity;
-  state.keys.narrow(2, slot, config_.chunk).copy_(heads.k);
-  state.values.narrow(2, slot, config_.chunk).copy_(heads.v);
-  state.frames += config_.chunk;
-  const int64_t filled = std::min(state.frames, capacity);
-  return finish(
-      x, attention(heads.q, state.keys.narrow(2, 0, filled), state.values.narrow(2, 0, filled)));
+  const int64_t batch = x.size(0) / static_cast<int64_t>(states.size()),
+                capacity = config_.left + config_.chunk;
+  const Heads all = project(x);
+  std::vector<at::Tensor> contexts;
+  for (size_t s = 0; s < states.size(); ++s) {
+    State& state = *states[s];
+    const int64_t first = static_cast<int64_t>(s) * batch;
+    const Heads heads = placed({all.q.narrow(0, first, batch), all.k.narrow(0, first, batch),
+                                all.v.narrow(0, first, batch)},
+                               state.frames);
+    const int64_t slot = state.frames % capacity;
+    state.keys.narrow(2, slot, config_.chunk).copy_(heads.k);
+    state.values.narrow(2, slot, config_.chunk).copy_(heads.v);
+    state.frames += config_.chunk;
+    const int64_t filled = std::min(state.frames, capacity);
+    contexts.push_back(
+        attention(heads.q, state.keys.narrow(2, 0, filled), state.values.narrow(2, 0, filled)));
+  }
+  return finish(x, contexts.size() == 1 ? contexts.front() : at::cat(contexts, 0));
 }
 
 int64_t TransformerBlock::macs_per_frame() const {

@@ -4,6 +4,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <span>
+
 #include "models/nn/layers.h"
 #include "models/weights/weight_reader.h"
 #include "runtime/core/move_only.h"
@@ -37,6 +39,9 @@ class TransformerBlock {
   void reset(State& state) const;
   at::Tensor forward(const at::Tensor& x) const;
   at::Tensor step(const at::Tensor& x, State& state) const;
+  /// The same for several streams, wherever each is: x [N, chunk, D], state i that of row i, made
+  /// for one stream.
+  at::Tensor step_together(const at::Tensor& x, std::span<State* const> states) const;
   const Config& config() const { return config_; }
   /// Multiply-accumulates for one frame with a full past.
   int64_t macs_per_frame() const;
@@ -45,7 +50,8 @@ class TransformerBlock {
   struct Heads {
     at::Tensor q, k, v;  // [B, H, T, d]
   };
-  Heads project(const at::Tensor& x, int64_t first_position) const;
+  Heads project(const at::Tensor& x) const;
+  Heads placed(const Heads& heads, int64_t first_position) const;
   at::Tensor finish(const at::Tensor& x, const at::Tensor& context) const;
   at::Tensor attend_local(const Heads& heads, int64_t frames) const;
 

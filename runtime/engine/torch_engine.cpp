@@ -31,6 +31,12 @@ std::span<const float> row(const at::Tensor& logits, int64_t index) {
   return {logits.data_ptr<float>() + static_cast<size_t>(index) * size, size};
 }
 
+/// Row i of a batch's logits: text [1, Vt], audio [K, V], fp32.
+models::DuplexLm::Logits row_of(const models::DuplexLm::Logits& logits, int64_t i) {
+  return {logits.text.narrow(0, i, 1).to(at::kFloat).contiguous(),
+          logits.audio.select(0, i).to(at::kFloat).contiguous()};
+}
+
 int64_t argmax(std::span<const float> values) {
   return std::max_element(values.begin(), values.end()) - values.begin();
 }
@@ -70,14 +76,23 @@ class TorchSession : public runtime::Session {
   void begin_turn() override { greeting_due_ = !sampler_state_.in_turn; }
 
  private:
+  friend class TogetherStep;
+
   void do_step(std::span<const float> block, runtime::StepOutput& out) override {
     prepare_thread();
     const c10::InferenceMode inference;
     const at::Tensor pcm = at::empty({1, kBlock}, at::kFloat);
     std::copy(block.begin(), block.end(), pcm.data_ptr<float>());
     const at::Tensor frames = parts_.encoder->step(pcm, *encoder_state_);
-    for (int64_t t = 0; t < frames.size(1); ++t) say(frames.narrow(1, t, 1), out);
-    if (frames.size(1) > 0) listen(frames, out);
+    for (int64_t t = 0; t < frames.size(1); ++t) {
+      const models::DuplexLm::Logits logits =
+          parts_.lm->step(frames.narrow(1, t, 1), heard_, lm_state_);
+      const std::vector<int64_t> codes = decide(row_of(logits, 0), out);
+      speak(parts_.codec->step(codes_tensor(codes), *codec_state_)[0]);
+    }
+    if (frames.size(1) > 0)
+      listen(frames, parts_.encoder->ctc_logits(frames), parts_.encoder->speaking_logit(frames),
+             out);
     give_block(out);
   }
 
@@ -105,13 +120,14 @@ class TorchSession : public runtime::Session {
                   0.0F);
   }
 
-  /// LM, sampler, text and codec for one user frame [1, 1, U].
-  void say(const at::Tensor& frame, runtime::StepOutput& out) {
-    const models::DuplexLm::Logits logits = parts_.lm->step(frame, heard_, lm_state_);
-    const at::Tensor text = logits.text.to(at::kFloat).contiguous(),
-                     audio = logits.audio.to(at::kFloat).contiguous();
+  at::Tensor codes_tensor(const std::vector<int64_t>& codes) const {
+    return at::tensor(codes, at::kLong).view({1, static_cast<int64_t>(codes.size()), 1});
+  }
+
+  /// Sampler and text for one LM step: text [Vt], audio [K, V] fp32. Returns the codes to decode.
+  std::vector<int64_t> decide(const models::DuplexLm::Logits& logits, runtime::StepOutput& out) {
     const bool was_in_turn = sampler_state_.in_turn;
-    int64_t token = sampler_.sample_text(row(text, 0), sampler_state_);
+    int64_t token = sampler_.sample_text(row(logits.text, 0), sampler_state_);
     if (greeting_due_) {
       token = sampler_.config().text_bos;
       sampler_.follow(token, sampler_state_);
@@ -120,16 +136,18 @@ class TorchSession : public runtime::Session {
     const int64_t num = parts_.lm->config().num_codebooks;
     std::vector<int64_t> codes(static_cast<size_t>(num));
     for (int64_t k = 0; k < num; ++k)
-      codes[static_cast<size_t>(k)] = sampler_.sample_code(row(audio, k), sampler_state_);
+      codes[static_cast<size_t>(k)] = sampler_.sample_code(row(logits.audio, k), sampler_state_);
     heard_ = {at::full({1}, token, at::kLong), at::tensor(codes, at::kLong).view({1, num})};
     tell(token, was_in_turn, out);
     out.text_token = static_cast<int>(token);
     out.codes.assign(codes.begin(), codes.end());
     control_.replace(codes, control_state_);
-    const at::Tensor pcm =
-        parts_.codec->step(at::tensor(codes, at::kLong).view({1, num, 1}), *codec_state_)
-            .to(at::kFloat)
-            .contiguous();
+    return codes;
+  }
+
+  /// pcm [samples of a slot]
+  void speak(const at::Tensor& slot) {
+    const at::Tensor pcm = slot.to(at::kFloat).contiguous();
     queue_.insert(queue_.end(), pcm.data_ptr<float>(), pcm.data_ptr<float>() + pcm.numel());
   }
 
@@ -146,13 +164,14 @@ class TorchSession : public runtime::Session {
     }
   }
 
-  /// What the encoder's own heads say about the user. Events only.
-  void listen(const at::Tensor& frames, runtime::StepOutput& out) {
-    if (const at::Tensor logit = parts_.encoder->speaking_logit(frames); logit.defined())
-      speaking_ = at::sigmoid(logit.to(at::kFloat)).select(1, logit.size(1) - 1).item<float>();
+  /// What the encoder's own heads say about the user, [1, t, classes] and [1, t], either undefined.
+  /// Events only.
+  void listen(const at::Tensor& frames, const at::Tensor& ctc, const at::Tensor& speaking,
+              runtime::StepOutput& out) {
+    if (speaking.defined())
+      speaking_ = at::sigmoid(speaking.to(at::kFloat)).select(1, frames.size(1) - 1).item<float>();
     if (!user_text_) return;
-    const at::Tensor logits =
-        parts_.encoder->ctc_logits(frames).to(at::kFloat).contiguous();  // [1, t, classes]
+    const at::Tensor logits = ctc.to(at::kFloat).contiguous();
     for (int64_t t = 0; t < logits.size(1); ++t) {
       const int64_t best = argmax(row(logits, t));
       const bool is_blank = best == logits.size(2) - 1;
@@ -197,6 +216,107 @@ class TorchSession : public runtime::Session {
   int64_t last_ctc_ = -1;
   float speaking_ = 0.0F;
   std::vector<float> queue_;  // Output samples not yet given; at most delay_blocks + 1 blocks.
+};
+
+/// One step of several sessions of one engine, stage by stage. A session that fails leaves; the
+/// others go on.
+class TogetherStep {
+ public:
+  TogetherStep(const EngineParts& parts, std::span<runtime::StepJob* const> jobs) : parts_(parts) {
+    for (runtime::StepJob* job : jobs)
+      items_.push_back({job, static_cast<TorchSession*>(job->session), {}, {}});
+  }
+
+  void run() {
+    encode();
+    for (bool more = true; more;) more = say_next();
+    for (Item& item : items_) guard(item, [&] { item.session->give_block(*item.job->out); });
+  }
+
+ private:
+  struct Item {
+    runtime::StepJob* job;
+    TorchSession* session;
+    at::Tensor frames;  // [1, t, U] not yet said
+    std::vector<int64_t> codes;
+  };
+
+  template <class Work>
+  static void guard(Item& item, Work work) {
+    if (!item.job->error.empty()) return;
+    try {
+      work();
+    } catch (const std::exception& error) {
+      item.job->error = error.what();
+      if (item.job->error.empty()) item.job->error = "failed";
+    }
+  }
+
+  void encode() {
+    const auto count = static_cast<int64_t>(items_.size());
+    const at::Tensor pcm = at::empty({count, kBlock}, at::kFloat);
+    std::vector<models::SpeechEncoder::State*> states;
+    float* next = pcm.data_ptr<float>();
+    for (const Item& item : items_) {
+      next = std::copy(item.job->block.begin(), item.job->block.end(), next);
+      states.push_back(item.session->encoder_state_.get());
+    }
+    const std::vector<at::Tensor> frames = parts_.encoder->step_together(pcm, states);
+    for (size_t i = 0; i < items_.size(); ++i) {
+      Item& item = items_[i];
+      item.frames = frames[i];
+      if (frames[i].size(1) == 0) continue;
+      guard(item, [&] {
+        item.session->listen(frames[i], parts_.encoder->ctc_logits(frames[i]),
+                             parts_.encoder->speaking_logit(frames[i]), *item.job->out);
+      });
+    }
+  }
+
+  /// LM and codec for the next frame of all that still have one.
+  bool say_next() {
+    std::vector<Item*> active;
+    for (Item& item : items_)
+      if (item.job->error.empty() && item.frames.size(1) > 0) active.push_back(&item);
+    if (active.empty()) return false;
+    std::vector<at::Tensor> user, text, codes;
+    std::vector<models::DuplexLm::State*> states;
+    for (Item* item : active) {
+      user.push_back(item->frames.narrow(1, 0, 1));
+      item->frames = item->frames.narrow(1, 1, item->frames.size(1) - 1);
+      text.push_back(item->session->heard_.text);
+      codes.push_back(item->session->heard_.codes);
+      states.push_back(&item->session->lm_state_);
+    }
+    const models::DuplexLm::Logits logits =
+        parts_.lm->step_together(at::cat(user, 0), {at::cat(text, 0), at::cat(codes, 0)}, states);
+    for (size_t i = 0; i < active.size(); ++i)
+      guard(*active[i], [&] {
+        active[i]->codes = active[i]->session->decide(row_of(logits, static_cast<int64_t>(i)),
+                                                      *active[i]->job->out);
+      });
+    decode(active);
+    return true;
+  }
+
+  void decode(const std::vector<Item*>& active) {
+    std::vector<Item*> sound;
+    std::vector<at::Tensor> codes;
+    std::vector<codecs::CodecDecoder::State*> states;
+    for (Item* item : active) {
+      if (!item->job->error.empty()) continue;
+      sound.push_back(item);
+      codes.push_back(item->session->codes_tensor(item->codes));
+      states.push_back(item->session->codec_state_.get());
+    }
+    if (sound.empty()) return;
+    const at::Tensor pcm = parts_.codec->step_together(at::cat(codes, 0), states);
+    for (size_t i = 0; i < sound.size(); ++i)
+      guard(*sound[i], [&] { sound[i]->session->speak(pcm[static_cast<int64_t>(i)]); });
+  }
+
+  const EngineParts& parts_;
+  std::vector<Item> items_;
 };
 
 void require_equal(const char* subject, const std::string& expected_by, int64_t expected,
@@ -271,6 +391,16 @@ class TorchEngine : public runtime::Engine {
   }
 
  private:
+  void do_step_together(std::span<runtime::StepJob* const> jobs) const override {
+    prepare_thread();
+    const c10::InferenceMode inference;
+    try {
+      TogetherStep(parts_, jobs).run();
+    } catch (const std::exception& error) {  // not of one session: states may be half a step on
+      for (runtime::StepJob* job : jobs) job->error = error.what();
+    }
+  }
+
   EngineParts parts_;
   runtime::EngineInfo info_;
 };

@@ -346,3 +346,74 @@ TEST_CASE("parts that do not fit together are refused by name", "[unit]") {
   const auto engine = engine::make_torch_engine(make_parts());
   CHECK_THROWS_AS(engine->make_session(session_options(0, 3.0)), core::ConfigError);
 }
+
+TEST_CASE("sessions stepped together are each what they are alone", "[engine]") {
+  const int64_t chunk = GENERATE(1, 2);
+  const auto engine = engine::make_torch_engine(make_parts({.free = true, .chunk = chunk}));
+  constexpr size_t kCount = 3;
+  std::vector<std::vector<runtime::StepOutput>> alone, together(kCount);
+  std::vector<std::unique_ptr<runtime::Session>> sessions;
+  const auto blocks_of = [](size_t i) {
+    std::vector<std::vector<float>> blocks;
+    for (int t = 0; t < 16; ++t)
+      blocks.push_back(
+          block((t + static_cast<int>(i)) % 8, 0, t % 3, 0.1F * static_cast<float>(i)));
+    return blocks;
+  };
+  for (size_t i = 0; i < kCount; ++i) {
+    alone.push_back(run(*engine->make_session(session_options(i, 0.8)), blocks_of(i)));
+    sessions.push_back(engine->make_session(session_options(i, 0.8)));
+    for (size_t t = 0; t < 2 * i; ++t)  // each at another place
+      sessions[i]->step(blocks_of(i)[t], together[i].emplace_back());
+  }
+  for (size_t t = 0; t < 12; ++t) {
+    std::vector<std::vector<float>> blocks;
+    std::vector<runtime::StepOutput> out(kCount);
+    std::vector<runtime::StepJob> jobs;
+    for (size_t i = 0; i < kCount; ++i) blocks.push_back(blocks_of(i)[t + 2 * i]);
+    for (size_t i = 0; i < kCount; ++i) jobs.push_back({sessions[i].get(), blocks[i], &out[i], {}});
+    engine->step_together(jobs);
+    for (size_t i = 0; i < kCount; ++i) {
+      CHECK(jobs[i].error.empty());
+      together[i].push_back(out[i]);
+    }
+  }
+  for (size_t i = 0; i < kCount; ++i) {
+    alone[i].resize(together[i].size());
+    CHECK(same(alone[i], together[i]));
+    CHECK(sessions[i]->num_steps() == static_cast<int64_t>(together[i].size()));
+  }
+}
+
+TEST_CASE("a session that cannot be stepped harms none beside it", "[engine]") {
+  const auto engine = engine::make_torch_engine(make_parts());
+  const auto good = engine->make_session({}), bad = engine->make_session({}),
+             short_block = engine->make_session({});
+  const std::vector<float> fine = block(1), few(7, 0.0F);
+  std::vector<float> poison = block(1);
+  poison[900] = std::nanf("");
+  std::vector<runtime::StepOutput> out(3);
+  std::vector<runtime::StepJob> jobs = {{bad.get(), poison, &out[0], {}},
+                                        {good.get(), fine, &out[1], {}},
+                                        {short_block.get(), few, &out[2], {}}};
+  engine->step_together(jobs);
+  CHECK(jobs[0].error == "step 0: a sample of the input block is not finite");
+  CHECK(jobs[1].error.empty());
+  CHECK(out[1].agent_turn_started);
+  CHECK(jobs[2].error == "step 0: expected a block of 1280 samples, found 7");
+  CHECK(bad->poisoned());
+  CHECK_FALSE(good->poisoned());
+  engine->step_together(jobs);
+  CHECK(jobs[0].error == "step 0: the session is poisoned by an earlier failure; reset it first");
+}
+
+TEST_CASE("what fails in a shared stage fails for all in it, by name", "[engine]") {
+  const auto engine = engine::make_torch_engine(make_parts({.fails_at = 0}));
+  const auto one = engine->make_session({});
+  const std::vector<float> fine = block(1);
+  runtime::StepOutput out;
+  std::vector<runtime::StepJob> jobs = {{one.get(), fine, &out, {}}};
+  engine->step_together(jobs);
+  CHECK(jobs[0].error == "step 0: no more");
+  CHECK(one->poisoned());
+}
