@@ -1,14 +1,19 @@
 #include "runtime/question_eval.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <exception>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <limits>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <thread>
 #include <utility>
 
 #include "audio/audio_file.h"
@@ -69,7 +74,6 @@ class Conversation {
   double now_s() const { return static_cast<double>(user_.size()) / info_.input_rate_hz; }
   double step_seconds() const { return info_.step_seconds; }
   Activity agent() const { return find_activity(agent_levels_.levels_db()); }
-  double compute_s() const { return compute_s_; }
   /// The agent's words since the last call.
   std::string take_text() { return std::exchange(text_, {}); }
 
@@ -84,9 +88,7 @@ class Conversation {
 
  private:
   void step() {
-    const auto begin = std::chrono::steady_clock::now();
     session_->step(block_, out_);
-    compute_s_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     if (out_.agent_turn_started && !text_.empty()) text_ += ' ';
     text_ += out_.agent_text;
     agent_.insert(agent_.end(), out_.pcm.begin(), out_.pcm.end());
@@ -102,7 +104,6 @@ class Conversation {
   LevelMeter agent_levels_;
   StepOutput out_;
   std::string text_;
-  double compute_s_ = 0.0;
 };
 
 /// Silence until the agent has answered and is done, or never began. True when its sound ended.
@@ -302,42 +303,103 @@ std::vector<EvalDialog> load_eval_dialogs(const std::string& manifest, const std
   return all;
 }
 
-EvalReport evaluate_questions(const Engine& engine, const std::vector<EvalDialog>& dialogs,
-                              const EvalOptions& options, const EvalHooks& hooks) {
-  EvalReport report;
-  report.model_name = engine.info().model_name;
-  if (!options.save_dir.empty()) fs::create_directories(options.save_dir);
-  std::string results;
-  double compute_s = 0.0;
-  double audio_s = 0.0;
-  for (std::size_t i = 0; i < dialogs.size(); ++i) {
-    if (hooks.should_stop && hooks.should_stop()) break;
-    Conversation conversation(engine, options.session);
-    conversation.feed_silence(options.lead_s);
+namespace {
+
+/// Asks dialogues on several threads; their results in the order of the dialogues.
+class Asking {
+ public:
+  Asking(const Engine& engine, const std::vector<EvalDialog>& dialogs, const EvalOptions& options,
+         const EvalHooks& hooks)
+      : engine_(engine), dialogs_(dialogs), options_(options), hooks_(hooks) {
+    results_.resize(dialogs.size());
+  }
+
+  EvalReport run() {
+    const auto begin = std::chrono::steady_clock::now();
+    std::vector<std::thread> threads;
+    for (int i = 1; i < options_.num_at_once; ++i) threads.emplace_back([this] { work(); });
+    work();
+    for (std::thread& thread : threads) thread.join();
+    if (failure_) std::rethrow_exception(failure_);
+    EvalReport report;
+    report.model_name = engine_.info().model_name;
+    std::string rows;
+    for (Result& result : results_) {
+      rows += result.rows;
+      std::move(result.turns.begin(), result.turns.end(), std::back_inserter(report.turns));
+    }
+    if (!options_.save_dir.empty())
+      core::write_file_atomically((fs::path(options_.save_dir) / "results.jsonl").string(), rows);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    report.rtf = audio_s_ > 0.0 ? took.count() / audio_s_ : 0.0;
+    summarise(report);
+    return report;
+  }
+
+ private:
+  struct Result {
+    std::vector<EvalTurnResult> turns;
+    std::string rows;
+  };
+
+  void work() {
+    try {
+      for (std::size_t i = next_++; i < dialogs_.size() && !is_stopped(); i = next_++)
+        ask_dialog(dialogs_[i], results_[i]);
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      if (!failure_) failure_ = std::current_exception();
+      is_stopped_ = true;
+    }
+  }
+
+  bool is_stopped() {
+    if (hooks_.should_stop && hooks_.should_stop()) is_stopped_ = true;
+    return is_stopped_;
+  }
+
+  void ask_dialog(const EvalDialog& dialog, Result& result) {
+    Conversation conversation(engine_, options_.session);
+    conversation.feed_silence(options_.lead_s);
     std::vector<AskedTurn> asked;
-    for (const EvalTurn& turn : dialogs[i].turns) {
-      asked.push_back(ask(conversation, turn, engine.info().input_rate_hz, options));
+    for (const EvalTurn& turn : dialog.turns) {
+      asked.push_back(ask(conversation, turn, engine_.info().input_rate_hz, options_));
       if (!asked.back().falls_silent) break;  // Nobody can go on talking with that.
     }
     const Activity agent = conversation.agent();
     for (std::size_t k = 0; k < asked.size(); ++k) {
       const double until_s = k + 1 < asked.size() ? asked[k + 1].user.start_s : kInfinity;
-      report.turns.push_back(score(asked[k], until_s, agent));
-      json row = turn_json(report.turns.back());
-      row["wav"] = dialogs[i].id + ".wav";
-      results += row.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+      result.turns.push_back(score(asked[k], until_s, agent));
+      json row = turn_json(result.turns.back());
+      row["wav"] = dialog.id + ".wav";
+      result.rows += row.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
     }
-    if (!options.save_dir.empty())
-      conversation.save((fs::path(options.save_dir) / (dialogs[i].id + ".wav")).string());
-    compute_s += conversation.compute_s();
-    audio_s += conversation.now_s();
-    if (hooks.on_progress) hooks.on_progress(i + 1, dialogs.size());
+    if (!options_.save_dir.empty())
+      conversation.save((fs::path(options_.save_dir) / (dialog.id + ".wav")).string());
+    const std::lock_guard lock(mutex_);
+    audio_s_ += conversation.now_s();
+    if (hooks_.on_progress) hooks_.on_progress(++num_done_, dialogs_.size());
   }
-  if (!options.save_dir.empty())
-    core::write_file_atomically((fs::path(options.save_dir) / "results.jsonl").string(), results);
-  report.rtf = audio_s > 0.0 ? compute_s / audio_s : 0.0;
-  summarise(report);
-  return report;
+
+  const Engine& engine_;
+  const std::vector<EvalDialog>& dialogs_;
+  const EvalOptions& options_;
+  const EvalHooks& hooks_;
+  std::vector<Result> results_;  // One a dialogue, each written by one thread.
+  std::atomic<std::size_t> next_ = 0;
+  std::atomic<bool> is_stopped_ = false;
+  std::mutex mutex_;  // Guards the members below and the progress hook.
+  std::size_t num_done_ = 0;
+  double audio_s_ = 0.0;
+  std::exception_ptr failure_;
+};
+
+}  // namespace
+
+EvalReport evaluate_questions(const Engine& engine, const std::vector<EvalDialog>& dialogs,
+                              const EvalOptions& options, const EvalHooks& hooks) {
+  if (!options.save_dir.empty()) fs::create_directories(options.save_dir);
+  return Asking(engine, dialogs, options, hooks).run();
 }
 
 QuietReport evaluate_quiet(const Engine& engine, double minutes, double noise_db,

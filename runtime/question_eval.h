@@ -44,6 +44,8 @@ struct EvalOptions {
   double patience_s = 3.2;    ///< The user waits so long for an answer to begin,
   double quiet_s = 0.8;       ///< speaks again when the agent has been silent so long after it,
   double max_reply_s = 30.0;  ///< and counts a reply that lasts longer as one that never ends.
+  int num_at_once = 1;  ///< Dialogues side by side, a thread each; more than cores only pays with
+                        ///< an engine that shares their steps (batching_engine.h).
 };
 
 struct EvalTurnResult {
@@ -61,7 +63,7 @@ struct EvalReport {
   Estimate answered, right, false_alarm, falls_silent;
   LatencySummary reply_latency;
   std::map<std::string, Estimate> right_by_topic;
-  double rtf = 0.0;
+  double rtf = 0.0;  ///< Time it took by the audio's length, all dialogues together.
 
   std::string to_json() const;
   std::string to_text() const;
@@ -72,8 +74,8 @@ struct EvalHooks {
   std::function<bool()> should_stop = {};
 };
 
-/// Asks everything; stops early (with what there is) when told to. Throws as AudioFileReader and
-/// Session::step do.
+/// Asks everything (the report's order is that of `dialogs`); stops early (with what there is) when
+/// told to. Throws as AudioFileReader and Session::step do.
 EvalReport evaluate_questions(const Engine& engine, const std::vector<EvalDialog>& dialogs,
                               const EvalOptions& options, const EvalHooks& hooks = {});
 

@@ -1,12 +1,15 @@
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <string>
 
+#include "runtime/batching_engine.h"
 #include "runtime/core/atomic_file.h"
 #include "runtime/core/cancel.h"
 #include "runtime/core/model_path.h"
 #include "runtime/core/progress_bar.h"
 #include "runtime/engine/torch_engine.h"
+#include "runtime/machine.h"
 #include "runtime/question_eval.h"
 #include "tools/commands/commands.h"
 
@@ -44,6 +47,7 @@ struct QuestionOptions {
   std::uint64_t order_seed = 1;
   std::string json;
   std::string save_dir;
+  int batch = 8;
 };
 
 int run_questions(const QuestionOptions& options) {
@@ -52,9 +56,14 @@ int run_questions(const QuestionOptions& options) {
   const auto engine = options.model.load();
   const core::InterruptScope interrupt_scope;
   core::ProgressBar bar("questions", static_cast<int64_t>(dialogs.size()));
-  const auto report = runtime::evaluate_questions(
-      *engine, dialogs, {.session = options.model.session, .save_dir = options.save_dir},
-      hooks_for(bar));
+  const int num_cores = std::max(1, runtime::cpu_info().num_cores);
+  const runtime::BatchingEngine shared(*engine,
+                                       {.max_batch = options.batch, .num_workers = num_cores});
+  const auto report = runtime::evaluate_questions(shared, dialogs,
+                                                  {.session = options.model.session,
+                                                   .save_dir = options.save_dir,
+                                                   .num_at_once = options.batch * num_cores},
+                                                  hooks_for(bar));
   bar.finish();
   std::cout << report.to_text() << std::flush;
   if (!options.json.empty()) core::write_file_atomically(options.json, report.to_json());
@@ -74,6 +83,8 @@ void add_questions(CLI::App& parent, Dispatch& dispatch) {
   command->add_option("--json", options->json, "Report to write");
   command->add_option("--save", options->save_dir,
                       "Folder for the conversations as stereo WAV and results.jsonl, for a judge");
+  command->add_option("--batch", options->batch, "Conversations that share a step, on each core")
+      ->check(CLI::Range(1, 256));
   options->model.add_to(*command);
   on_run(*command, dispatch, [options] { return run_questions(*options); });
 }
