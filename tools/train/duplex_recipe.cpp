@@ -84,21 +84,6 @@ BatchConfig read_batch(const core::ConfigReader& node) {
   return out;
 }
 
-// Parameters below `part` ("encoder.", "lm.") in a file of any trainer: "model.encoder.x" and
-// "encoder.x" are the same.
-models::TensorMap read_part(const std::string& path, const std::string& part) {
-  models::TensorMap out;
-  if (path.empty()) return out;
-  for (const auto& [name, tensor] : models::load_weights(path)) {
-    const std::string plain = name.starts_with("model.") ? name.substr(6) : name;
-    if (plain.starts_with(part)) out[plain] = tensor;
-  }
-  if (out.empty())
-    throw core::LoadError(
-        {.subject = part + "*", .expected = "weights", .found = "none", .file = path, .hint = {}});
-  return out;
-}
-
 std::unique_ptr<codecs::ConvNextEncoder> make_codec(const std::string& path,
                                                     const codecs::ConvNextCodecConfig& config) {
   if (path.empty()) {
@@ -288,7 +273,7 @@ int train_duplex(const RecipeOptions& options) {
   std::fprintf(stderr, "\n");
 
   models::TensorMap initial =
-      read_part(start_from.empty() ? encoder_weights : start_from, "encoder.");
+      read_part(encoder_weights.empty() ? start_from : encoder_weights, "encoder.");
   for (auto& [name, tensor] : read_part(start_from, "lm.")) initial[name] = tensor;
   ParameterStore store(loop.seed, initial, start_from.empty() ? encoder_weights : start_from);
   DuplexTask task(task_config, store, mixer, pieces_path, ctc_pieces,

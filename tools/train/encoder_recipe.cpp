@@ -79,31 +79,46 @@ int train_encoder(const RecipeOptions& options) {
       config.get_double("pretrained_lr_ratio", task_config.pretrained_lr_ratio);
   task_config.bf16 = config.get_bool("bf16", true);
   const std::string whisper = config.get_string("whisper", "");
+  const std::string start_from = config.get_string("start_from", "");
+  task_config.tokenizer = config.get_string("ctc_model", "");
   const core::ConfigReader data = config.sub("data");
-  std::vector<NamedFile> files{{"whisper", whisper}};
+  std::vector<NamedFile> files{{"whisper", start_from.empty() ? whisper : ""},
+                               {"start_from", start_from},
+                               {"ctc_model", task_config.tokenizer}};
   const std::vector<Part> train_parts = read_parts(data, "train", files),
                           heldout_parts = read_parts(data, "heldout", files);
+  task_config.heard_file = loop.out_dir + "/heard.jsonl";
+  const auto read_shares = [&](const char* key, std::map<std::string, double>& shares) {
+    const core::ConfigReader node = config.sub_or_empty(key);
+    for (const std::string& name : node.keys())
+      shares[name] = node.get_double(name, 1.0, core::DoubleRange{0.0, 1000.0});
+  };
+  read_shares("topics", task_config.topics);
+  read_shares("engines", task_config.engines);
   config.finish();
   require_files(config, files);
   std::vector<Utterance> train = load_parts(train_parts, "training set"),
                          heldout = load_parts(heldout_parts, "held-out set");
 
-  std::vector<std::string> texts;
-  for (const Utterance& utterance : train) texts.push_back(normalise_transcript(utterance.text));
-  task_config.tokenizer =
-      make_pieces(texts, loop.out_dir + "/ctc", static_cast<int>(task_config.encoder.ctc_pieces));
+  if (task_config.tokenizer.empty()) {
+    std::vector<std::string> texts;
+    for (const Utterance& utterance : train) texts.push_back(normalise_transcript(utterance.text));
+    task_config.tokenizer =
+        make_pieces(texts, loop.out_dir + "/ctc", static_cast<int>(task_config.encoder.ctc_pieces));
+  }
 
-  models::TensorMap initial;
-  if (!whisper.empty())
+  models::TensorMap initial = read_part(start_from, "encoder.");
+  const std::string& source = start_from.empty() ? whisper : start_from;
+  if (start_from.empty() && !whisper.empty())
     initial = models::import_whisper_encoder(models::read_ctranslate2(whisper).tensors, "encoder.",
                                              task_config.encoder.layers);
-  ParameterStore store(loop.seed, initial, whisper);
+  ParameterStore store(loop.seed, initial, source);
   EncoderTask task(task_config, store, std::move(train), std::move(heldout));
   store.finish();
   std::fprintf(stderr, "encoder: %.1f million values, %lld tensors from %s\n",
                static_cast<double>(store.num_values()) * 1e-6,
                static_cast<long long>(store.num_initialised_from_source()),
-               whisper.empty() ? "nothing" : whisper.c_str());
+               source.empty() ? "nothing" : source.c_str());
   const LoopEnd end = run_training(task, store, loop);
   models::save_safetensors(loop.out_dir + "/encoder.safetensors", store.tensors(),
                            {{"format", "duet-encoder-1"}});

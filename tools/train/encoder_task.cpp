@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "runtime/core/error.h"
@@ -18,13 +20,6 @@ constexpr int64_t kBlock = models::WhisperEncoder::kBlockSamples;
 constexpr int64_t kRate = models::WhisperEncoder::kSampleRateHz;
 constexpr int64_t kBucketFrames[] = {32, 56, 80, 128, 256};  // 2.6 to 20 s
 constexpr int64_t kSlackFrames = 6;  // silence before and after the words, at least
-
-// Slow, natural speech is scarce and fast synthetic speech plentiful: draw by kind first.
-double weight_of(const Utterance& utterance) {
-  if (utterance.engine == "flite") return 0.35;
-  if (utterance.engine == "espeak") return 0.25;
-  return 1.0;
-}
 
 }  // namespace
 
@@ -93,6 +88,19 @@ EncoderTask::EncoderTask(const Config& config, ParameterStore& store, std::vecto
          .file = {},
          .hint = {}});
   for (const int64_t frames : kBucketFrames) buckets_.push_back({frames, {}, {}});
+  const auto share = [](const std::map<std::string, double>& shares, const std::string& name) {
+    const auto found = shares.find(name.empty() ? "(none)" : name);
+    return found == shares.end() ? 1.0 : found->second;
+  };
+  std::map<std::string, double> topic_sums;
+  for (const Utterance& utterance : train_)
+    topic_sums[utterance.topic] += share(config.engines, utterance.engine);
+  const auto weight = [&](const Utterance& utterance) {
+    const double own = share(config.engines, utterance.engine);
+    return config.topics.empty()
+               ? own
+               : own * share(config.topics, utterance.topic) / topic_sums[utterance.topic];
+  };
   std::vector<Utterance> usable;
   for (Utterance& utterance : train_) {
     const std::vector<int> ids = pieces_.encode(normalise_transcript(utterance.text));
@@ -105,7 +113,7 @@ EncoderTask::EncoderTask(const Config& config, ParameterStore& store, std::vecto
       if (slowest > static_cast<double>(bucket.frames)) continue;
       bucket.members.push_back(usable.size());
       bucket.cumulative.push_back((bucket.cumulative.empty() ? 0.0 : bucket.cumulative.back()) +
-                                  weight_of(utterance));
+                                  weight(utterance));
       targets_.emplace_back(ids.begin(), ids.end());
       usable.push_back(std::move(utterance));
       break;
@@ -207,7 +215,9 @@ Metrics EncoderTask::step(const StepContext& context, std::mt19937_64& rng) {
 Metrics EncoderTask::evaluate() {
   if (heldout_.empty()) return {};
   const c10::NoGradGuard no_grad;
-  int64_t errors = 0, words = 0, shown = 0;
+  int64_t errors = 0, words = 0, shown = 0, exact = 0;
+  std::ofstream heard_file;
+  if (!config_.heard_file.empty()) heard_file.open(config_.heard_file);
   for (const Utterance& utterance : heldout_) {
     std::vector<float> samples(3200, 0.0F);
     const std::vector<float> speech = to_float(utterance.samples);
@@ -227,14 +237,24 @@ Metrics EncoderTask::evaluate() {
       }
     }
     const std::string reference = normalise_transcript(utterance.text);
-    const auto [wrong, count] = word_errors(reference, normalise_transcript(spaced));
+    const std::string heard = normalise_transcript(spaced);
+    const auto [wrong, count] = word_errors(reference, heard);
+    if (heard_file.is_open())
+      heard_file << nlohmann::json{{"topic", utterance.topic},
+                                   {"voice", utterance.voice},
+                                   {"said", reference},
+                                   {"heard", heard}}
+                        .dump()
+                 << '\n';
+    exact += wrong == 0;
     errors += wrong;
     words += count;
     if (shown++ < 4)
       std::fprintf(stderr, "\n  said: %s\n  heard:%s", reference.c_str(), spaced.c_str());
   }
   std::fprintf(stderr, "\n");
-  return {{"wer", words ? static_cast<double>(errors) / static_cast<double>(words) : 0.0}};
+  return {{"wer", words ? static_cast<double>(errors) / static_cast<double>(words) : 0.0},
+          {"exact", static_cast<double>(exact) / static_cast<double>(heldout_.size())}};
 }
 
 }  // namespace duet::train

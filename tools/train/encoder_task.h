@@ -3,6 +3,7 @@
 // lower-case word pieces, plus the "user is speaking" logit from the known place of the speech.
 // Recipe and figures: docs/experiments.md.
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,14 +38,22 @@ class EncoderTask : public TrainTask {
     double pretrained_lr_ratio =
         0.17;  ///< Learning rate of imported layers relative to the new ones.
     double speaking_weight = 0.2;
+    /// Relative shares of the topics in what is drawn; 1 for those not named; "(none)": what has no
+    /// topic. Empty: every utterance alike.
+    std::map<std::string, double> topics;
+    /// Weight of an utterance by what spoke it: slow, natural speech is scarce and fast synthetic
+    /// speech plentiful. 1 for those not named.
+    std::map<std::string, double> engines{{"flite", 0.35}, {"espeak", 0.25}};
     bool bf16 = true;
+    std::string heard_file;  ///< JSON lines: topic, voice, said, heard. "" = none.
   };
 
   EncoderTask(const Config& config, ParameterStore& store, std::vector<Utterance> train,
               std::vector<Utterance> heldout);
   std::string name() const override { return "encoder"; }
   Metrics step(const StepContext& context, std::mt19937_64& rng) override;
-  /// wer: word error rate on the held-out recordings, as they are.
+  /// On the held-out recordings, as they are: wer, the word error rate, and exact, the share of
+  /// utterances without an error. What was heard of each goes to Config::heard_file.
   Metrics evaluate() override;
   void save(models::TensorMap& out) const override { optimizer_->save(out, "optimizer."); }
   void load(const models::TensorMap& in) override { optimizer_->load(in, "optimizer."); }

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "models/weights/quantised.h"
 #include "runtime/core/error.h"
 
 namespace duet::train {
@@ -78,6 +79,19 @@ AugmentConfig read_augment(const core::ConfigReader& config) {
   read("band_limit_probability", out.band_limit_probability);
   read("clip_probability", out.clip_probability);
   out.validate();
+  return out;
+}
+
+models::TensorMap read_part(const std::string& path, const std::string& part) {
+  models::TensorMap out;
+  if (path.empty()) return out;
+  for (const auto& [name, tensor] : models::load_weights(path)) {
+    const std::string plain = name.starts_with("model.") ? name.substr(6) : name;
+    if (plain.starts_with(part)) out[plain] = tensor;
+  }
+  if (out.empty())
+    throw core::LoadError(
+        {.subject = part + "*", .expected = "weights", .found = "none", .file = path, .hint = {}});
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "models/weights/weight_reader.h"
 #include "runtime/core/config_reader.h"
 #include "tools/train/adamw.h"
 #include "tools/train/augment.h"
@@ -43,6 +44,11 @@ struct NamedFile {
   std::string key, path;
 };
 void require_files(const core::ConfigReader& config, const std::vector<NamedFile>& files);
+
+/// Parameters below `part` ("encoder.", "lm.") in a file of any stage (a checkpoint, a stage's
+/// result, a model directory's model.safetensors): "model.encoder.x" and "encoder.x" are the same.
+/// Throws core::LoadError when there are none; an empty path gives none.
+models::TensorMap read_part(const std::string& path, const std::string& part);
 
 // The stages. Each returns 0, or 130 after Ctrl-C (saved).
 int train_encoder(const RecipeOptions& options);

@@ -422,14 +422,14 @@ def voices_jobs(spec):
     return [(i, voices[k % len(voices)], round(r.uniform(0.9, 1.12), 2)) for k, i in enumerate(chosen)]
 
 
-def user_jobs(spec, names):
-    """An endless stream of (item, voice, speed): topics by MIX; orders in the order in which their replies are made."""
+def user_jobs(spec, names, mix):
+    """An endless stream of (item, voice, speed): topics by `mix`; orders in the order in which their replies are made."""
     r = random.Random("users 1")
     rank = {t: k for k, t in enumerate(spec.order_replies)}
     first = {d["turns"][0]["text"] for d in spec.dialogs if d["split"] == "train"}
     pools = {}
     for i in spec.items:
-        if i.split == "train" and i.topic in MIX:
+        if i.split == "train" and i.topic in mix:
             pools.setdefault(i.topic, []).append(i)
     for topic, pool in pools.items():
         r.shuffle(pool)
@@ -438,7 +438,7 @@ def user_jobs(spec, names):
     cursor = dict.fromkeys(pools, 0)
     weights = [3 if n[0] in "ab" else 1 for n in names]
     while True:
-        topic = r.choices(list(pools), [MIX[t] for t in pools])[0]
+        topic = r.choices(list(pools), [mix[t] for t in pools])[0]
         item = pools[topic][cursor[topic] % len(pools[topic])]
         cursor[topic] += 1
         voice = r.choices(names, weights)[0]
@@ -448,7 +448,7 @@ def user_jobs(spec, names):
         yield item, voice, round(r.uniform(0.82, 1.22), 2)
 
 
-def run_kokoro(store, spec, cache, until, agent_share, skip_test, only):
+def run_kokoro(store, spec, cache, until, agent_share, skip_test, only, mix):
     engine = Kokoro(cache)
     agent = spec.spec["voices"]["agent"]
     heldout = spec.spec["voices"]["heldout"]
@@ -458,7 +458,7 @@ def run_kokoro(store, spec, cache, until, agent_share, skip_test, only):
     names = sorted(v for v in engine.voices if v not in heldout and v != agent)
     first, rest = agent_jobs(spec, store)
     tests = [] if skip_test else test_jobs(spec)
-    users = user_jobs(spec, names)
+    users = user_jobs(spec, names, mix)
     if only in ("user", "test"):
         first, rest = [], []
     familiar = [] if skip_test else voices_jobs(spec)
@@ -550,6 +550,20 @@ def write_conversations(spec, out, count):
     print(f"{path}: {count} conversations")
 
 
+def mix_of(text):
+    """MIX with the shares given as "capital=8,order=2"; a share of 0 leaves a topic out. Throws SpeechError."""
+    mix = dict(MIX)
+    for part in filter(None, text.split(",")):
+        topic, _, share = part.partition("=")
+        try:
+            mix[topic] = float(share)
+        except ValueError:
+            raise SpeechError(f"--mix: expected topic=share, found {part!r}") from None
+        if topic not in MIX or mix[topic] < 0:
+            raise SpeechError(f"--mix: expected a topic of {', '.join(MIX)} and a share from 0, found {part!r}")
+    return {t: s for t, s in mix.items() if s > 0}
+
+
 def until_time(text):
     if not text:
         return None
@@ -572,6 +586,7 @@ def main():
     p.add_argument("--until", help="stop Kokoro at this time of day, UTC, HH:MM")
     p.add_argument("--agent-share", type=float, default=0.5, help="share of Kokoro's files that are agent replies (default 0.5)")
     p.add_argument("--only", choices=["agent", "test", "user"], help="one part of Kokoro's work, for several processes side by side")
+    p.add_argument("--mix", default="", help="shares of the topics of Kokoro's questions, e.g. capital=12,order=10 (others keep theirs)")
     p.add_argument("--no-test-set", action="store_true", help="leave the held-out test set out")
     p.add_argument("--self-test", action="store_true", help="check the expander and the trimming, then exit")
     a = p.parse_args()
@@ -610,7 +625,7 @@ def main():
     if a.command in ("fast", "all"):
         run_fast(store, spec, a.limit)
     if a.command in ("kokoro", "all") and not stop_requested:
-        run_kokoro(store, spec, cache, until_time(a.until), a.agent_share, a.no_test_set, a.only)
+        run_kokoro(store, spec, cache, until_time(a.until), a.agent_share, a.no_test_set, a.only, mix_of(a.mix))
     status(store)
     return 0
 
