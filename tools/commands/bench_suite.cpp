@@ -1,6 +1,7 @@
 // `duet bench run|make|render|compare`: scripted suites (docs/bench.md).
 
 #include <algorithm>
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -9,8 +10,10 @@
 #include "runtime/bench/metrics.h"
 #include "runtime/bench/report.h"
 #include "runtime/bench/suite_run.h"
+#include "runtime/client/server_system.h"
 #include "runtime/core/atomic_file.h"
 #include "runtime/core/cancel.h"
+#include "runtime/core/error.h"
 #include "runtime/core/model_path.h"
 #include "runtime/core/progress_bar.h"
 #include "runtime/engine/torch_engine.h"
@@ -27,18 +30,19 @@ struct RunOptions {
   std::string outputs;
   std::string mode = "script";
   std::string json, html;
+  std::string protocol = "moshi";
+  std::string api_key_variable;
+  client::ServerOptions server;
   bench::SuiteOptions suite;
 };
 
-bench::SuiteResult run_engine(RunOptions& options, const bench::Script& script) {
-  if (options.mode == "fixed") options.suite.mode = bench::Mode::kFixed;
-  if (options.mode == "reactive") options.suite.mode = bench::Mode::kReactive;
-  const auto engine = engine::load_engine(core::find_model(options.model).string());
+bench::SuiteResult run_system(const RunOptions& options, const bench::Script& script,
+                              const bench::System& system) {
   const core::InterruptScope interrupt_scope;
   const std::size_t limit = options.suite.limit == 0 ? script.dialogs.size() : options.suite.limit;
   core::ProgressBar bar(script.name, static_cast<int64_t>(std::min(limit, script.dialogs.size())));
   auto result = bench::run_suite(
-      *engine, script, options.suite,
+      system, script, options.suite,
       {.on_progress = [&bar](std::size_t done,
                              std::size_t) { bar.update(static_cast<int64_t>(done)); },
        .should_stop = [] { return core::interrupted(); }});
@@ -46,11 +50,38 @@ bench::SuiteResult run_engine(RunOptions& options, const bench::Script& script) 
   return result;
 }
 
+bench::SuiteResult run_server(RunOptions& options, const bench::Script& script) {
+  options.server.protocol =
+      options.protocol == "openai" ? client::Protocol::kOpenAi : client::Protocol::kMoshi;
+  if (!options.api_key_variable.empty()) {
+    const char* key = std::getenv(options.api_key_variable.c_str());
+    if (key == nullptr || *key == 0) {
+      throw core::ConfigError({.subject = "--api-key-env",
+                               .expected = "the name of a variable that holds the key",
+                               .found = options.api_key_variable + ", which is not set",
+                               .file = "",
+                               .hint = ""});
+    }
+    options.server.api_key = key;
+  }
+  // Many servers have one seat, and several conversations would slow each other down.
+  if (options.suite.num_threads == 0) options.suite.num_threads = 1;
+  return run_system(options, script, *client::make_server_system(options.server));
+}
+
+bench::SuiteResult run_any(RunOptions& options, const bench::Script& script) {
+  if (options.mode == "fixed") options.suite.mode = bench::Mode::kFixed;
+  if (options.mode == "reactive") options.suite.mode = bench::Mode::kReactive;
+  if (!options.outputs.empty())
+    return bench::score_outputs(script, options.outputs, options.suite.folder);
+  if (!options.server.url.empty()) return run_server(options, script);
+  const auto engine = engine::load_engine(core::find_model(options.model).string());
+  return run_system(options, script, bench::EngineSystem(*engine));
+}
+
 int run_suite(RunOptions& options) {
   const bench::Script script = bench::load_script(options.script);
-  const bench::SuiteResult result =
-      options.outputs.empty() ? run_engine(options, script)
-                              : bench::score_outputs(script, options.outputs, options.suite.folder);
+  const bench::SuiteResult result = run_any(options, script);
   std::cout << bench::to_text(result) << std::flush;
   if (!options.json.empty()) core::write_file_atomically(options.json, bench::to_json(result));
   if (!options.html.empty()) {
@@ -64,6 +95,33 @@ int run_suite(RunOptions& options) {
     return 1;
   }
   return 0;
+}
+
+void add_server_options(CLI::App& command, RunOptions& options) {
+  CLI::Option* outputs = command.get_option("--outputs");
+  CLI::Option* url =
+      command
+          .add_option("--url", options.server.url,
+                      "Measure this server instead, in real time: ws://host:port or wss://...")
+          ->excludes(outputs)
+          ->excludes(command.get_option("--model"));
+  command.add_option("--protocol", options.protocol, "What the server speaks")
+      ->check(CLI::IsMember({"moshi", "openai"}))
+      ->needs(url);
+  command.add_option("--server-model", options.server.model, "OpenAI: the model to ask for")
+      ->needs(url);
+  command
+      .add_option("--api-key-env", options.api_key_variable,
+                  "Name of the environment variable with the server's key")
+      ->needs(url);
+  command
+      .add_option("--connect-timeout", options.server.connect_timeout_s,
+                  "Until the server's first word [s]")
+      ->needs(url);
+  command
+      .add_option("--stall-timeout", options.server.stall_timeout_s,
+                  "Without sound (moshi) or inside a response (openai) [s]")
+      ->needs(url);
 }
 
 void add_suite_run(CLI::App& parent, Dispatch& dispatch) {
@@ -81,13 +139,14 @@ void add_suite_run(CLI::App& parent, Dispatch& dispatch) {
   command->add_option(
       "--outputs", options->outputs,
       "Score this folder of finished outputs (see bench render) instead of a model");
+  add_server_options(*command, *options);
   command->add_option("--work", options->suite.folder,
                       "Folder for one JSON and one WAV a dialogue; a stopped run goes on from it");
   command->add_option("--json", options->json, "Report to write");
   command->add_option("--html", options->html, "Page to write; --work adds waveforms and sound");
   command->add_option("-n,--limit", options->suite.limit, "At most so many dialogues; 0: all");
   command->add_option("-j,--threads", options->suite.num_threads,
-                      "Dialogues side by side; 0: one a core");
+                      "Dialogues side by side; 0: one a core, with --url one");
   command->add_option("--seed", options->suite.session.seed, "Seed of the sampler");
   command->add_option("--temperature", options->suite.session.temperature, "0 is greedy")
       ->check(CLI::Range(0.0, 2.0));
