@@ -46,11 +46,8 @@ class MoshiPartner : public ServerPartner {
 
   void on_message(const Message& message) override {
     if (message.is_text) {
-      throw wire::WireError({.subject = "message",
-                             .expected = "binary",
-                             .found = "text",
-                             .file = "",
-                             .hint = ""});
+      throw wire::WireError(
+          {.subject = "message", .expected = "binary", .found = "text", .file = "", .hint = ""});
     }
     const wire::MoshiFrame frame = wire::parse_moshi_frame(message.bytes());
     switch (frame.kind) {

@@ -17,8 +17,8 @@ using runtime::bench::LostError;
 
 namespace {
 
-/// Sound that a server streams in real time is a step or two ahead at most; only what was sent ahead
-/// is dropped when the user speaks. The rest the server has decided about itself.
+/// Sound that a server streams in real time is a step or two ahead at most; only what was sent
+/// ahead is dropped when the user speaks. The rest the server has decided about itself.
 constexpr double kAheadSeconds = 0.2;
 constexpr double kMaxQueuedSeconds = 600.0;
 
@@ -38,9 +38,10 @@ class OpenAiPartner : public ServerPartner {
       : ServerPartner(options, info, target(options)), info_(&info) {
     await("session.created", [this] { return is_created_; });
     const json format = {{"type", "audio/pcm"}, {"rate", wire::rate_hz(wire::AudioFormat::kPcm16)}};
-    const json session = {{"type", "realtime"},
-                          {"output_modalities", {"audio"}},
-                          {"audio", {{"input", {{"format", format}}}, {"output", {{"format", format}}}}}};
+    const json session = {
+        {"type", "realtime"},
+        {"output_modalities", {"audio"}},
+        {"audio", {{"input", {{"format", format}}}, {"output", {{"format", format}}}}}};
     socket().send_text(json{{"type", "session.update"}, {"session", session}}.dump());
     await("session.updated", [this] { return is_updated_; });
     num_events_ = 0;

@@ -17,7 +17,8 @@ runtime::EngineInfo describe(const ServerOptions& options) {
   runtime::EngineInfo info;
   info.input_rate_hz = info.output_rate_hz = 24000;
   // Moshi steps by 80 ms; where speech is placed by its arrival, 20 ms are as near as needed.
-  info.block_samples = info.output_block_samples = options.protocol == Protocol::kMoshi ? 1920 : 480;
+  info.block_samples = info.output_block_samples =
+      options.protocol == Protocol::kMoshi ? 1920 : 480;
   info.step_seconds = static_cast<double>(info.block_samples) / info.input_rate_hz;
   info.model_name = (options.protocol == Protocol::kMoshi ? "moshi " : "openai ") + options.url;
   if (!options.model.empty()) info.model_name += " " + options.model;

@@ -22,8 +22,8 @@ enum class Protocol { kMoshi, kOpenAi };
 struct ServerOptions {
   std::string url;  ///< Without a path: the protocol's own, /api/chat or /v1/realtime.
   Protocol protocol = Protocol::kMoshi;
-  std::string model = {};    ///< OpenAI: ?model=, unless the URL has one.
-  std::string api_key = {};  ///< Sent as "Authorization: Bearer ..." unless empty.
+  std::string model = {};           ///< OpenAI: ?model=, unless the URL has one.
+  std::string api_key = {};         ///< Sent as "Authorization: Bearer ..." unless empty.
   double connect_timeout_s = 10.0;  ///< Until the protocol's first word; 0.1 to 600.
   int connect_attempts = 3;         ///< 1 to 20, a growing pause between them.
   double stall_timeout_s = 4.0;     ///< Without audio (Moshi) or inside a response; 0.1 to 600.

@@ -40,8 +40,8 @@ Url parse_url(const std::string& text) {
   std::string authority = rest.substr(0, end);
   url.target = rest.substr(end, rest.find('#') - end);
   if (url.target.starts_with("?")) url.target.insert(0, "/");
-  const bool is_printable = std::all_of(rest.begin(), rest.end(),
-                                        [](unsigned char c) { return c > 0x20 && c < 0x7f; });
+  const bool is_printable =
+      std::all_of(rest.begin(), rest.end(), [](unsigned char c) { return c > 0x20 && c < 0x7f; });
   if (!is_printable || authority.find('@') != std::string::npos) fail(text);
   url.port = url.is_secure ? "443" : "80";
   std::size_t colon = authority.rfind(':');

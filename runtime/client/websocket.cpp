@@ -142,8 +142,8 @@ class Socket : public WebSocket {
       request.set(beast::http::field::user_agent, core::version_text());
       for (const auto& [name, value] : options.headers) request.set(name, value);
     }));
-    const std::string host = url.host.find(':') == std::string::npos ? url.host
-                                                                      : "[" + url.host + "]";
+    const std::string host =
+        url.host.find(':') == std::string::npos ? url.host : "[" + url.host + "]";
     websocket::response_type response;
     const ErrorCode error = await(options.deadline, [&](auto handler) {
       ws_->async_handshake(response, host + ":" + url.port, target, std::move(handler));
@@ -189,9 +189,8 @@ class Socket : public WebSocket {
     if (!why_ended_.empty()) throw LostError(why_ended_, may_retry_);
     const auto limit = std::chrono::duration_cast<Clock::duration>(
         std::chrono::duration<double>(write_timeout_s_));
-    const ErrorCode error = await(Clock::now() + limit, [&](auto handler) {
-      ws_->async_write(buffer, std::move(handler));
-    });
+    const ErrorCode error = await(
+        Clock::now() + limit, [&](auto handler) { ws_->async_write(buffer, std::move(handler)); });
     if (!error) return;
     if (error == beast::error::timeout)
       throw LostError("the server does not take any more audio", true);

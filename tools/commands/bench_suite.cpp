@@ -1,7 +1,6 @@
 // `duet bench run|make|render|compare`: scripted suites (docs/bench.md).
 
 #include <algorithm>
-#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -10,14 +9,13 @@
 #include "runtime/bench/metrics.h"
 #include "runtime/bench/report.h"
 #include "runtime/bench/suite_run.h"
-#include "runtime/client/server_system.h"
 #include "runtime/core/atomic_file.h"
 #include "runtime/core/cancel.h"
-#include "runtime/core/error.h"
 #include "runtime/core/model_path.h"
 #include "runtime/core/progress_bar.h"
 #include "runtime/engine/torch_engine.h"
 #include "tools/commands/commands.h"
+#include "tools/commands/server_flags.h"
 
 namespace duet::commands {
 namespace {
@@ -30,9 +28,7 @@ struct RunOptions {
   std::string outputs;
   std::string mode = "script";
   std::string json, html;
-  std::string protocol = "moshi";
-  std::string api_key_variable;
-  client::ServerOptions server;
+  ServerFlags server;
   bench::SuiteOptions suite;
 };
 
@@ -51,22 +47,9 @@ bench::SuiteResult run_system(const RunOptions& options, const bench::Script& sc
 }
 
 bench::SuiteResult run_server(RunOptions& options, const bench::Script& script) {
-  options.server.protocol =
-      options.protocol == "openai" ? client::Protocol::kOpenAi : client::Protocol::kMoshi;
-  if (!options.api_key_variable.empty()) {
-    const char* key = std::getenv(options.api_key_variable.c_str());
-    if (key == nullptr || *key == 0) {
-      throw core::ConfigError({.subject = "--api-key-env",
-                               .expected = "the name of a variable that holds the key",
-                               .found = options.api_key_variable + ", which is not set",
-                               .file = "",
-                               .hint = ""});
-    }
-    options.server.api_key = key;
-  }
   // Many servers have one seat, and several conversations would slow each other down.
   if (options.suite.num_threads == 0) options.suite.num_threads = 1;
-  return run_system(options, script, *client::make_server_system(options.server));
+  return run_system(options, script, *options.server.make());
 }
 
 bench::SuiteResult run_any(RunOptions& options, const bench::Script& script) {
@@ -74,7 +57,7 @@ bench::SuiteResult run_any(RunOptions& options, const bench::Script& script) {
   if (options.mode == "reactive") options.suite.mode = bench::Mode::kReactive;
   if (!options.outputs.empty())
     return bench::score_outputs(script, options.outputs, options.suite.folder);
-  if (!options.server.url.empty()) return run_server(options, script);
+  if (!options.server.options.url.empty()) return run_server(options, script);
   const auto engine = engine::load_engine(core::find_model(options.model).string());
   return run_system(options, script, bench::EngineSystem(*engine));
 }
@@ -97,33 +80,6 @@ int run_suite(RunOptions& options) {
   return 0;
 }
 
-void add_server_options(CLI::App& command, RunOptions& options) {
-  CLI::Option* outputs = command.get_option("--outputs");
-  CLI::Option* url =
-      command
-          .add_option("--url", options.server.url,
-                      "Measure this server instead, in real time: ws://host:port or wss://...")
-          ->excludes(outputs)
-          ->excludes(command.get_option("--model"));
-  command.add_option("--protocol", options.protocol, "What the server speaks")
-      ->check(CLI::IsMember({"moshi", "openai"}))
-      ->needs(url);
-  command.add_option("--server-model", options.server.model, "OpenAI: the model to ask for")
-      ->needs(url);
-  command
-      .add_option("--api-key-env", options.api_key_variable,
-                  "Name of the environment variable with the server's key")
-      ->needs(url);
-  command
-      .add_option("--connect-timeout", options.server.connect_timeout_s,
-                  "Until the server's first word [s]")
-      ->needs(url);
-  command
-      .add_option("--stall-timeout", options.server.stall_timeout_s,
-                  "Without sound (moshi) or inside a response (openai) [s]")
-      ->needs(url);
-}
-
 void add_suite_run(CLI::App& parent, Dispatch& dispatch) {
   auto options = std::make_shared<RunOptions>();
   CLI::App* command = parent.add_subcommand(
@@ -139,7 +95,10 @@ void add_suite_run(CLI::App& parent, Dispatch& dispatch) {
   command->add_option(
       "--outputs", options->outputs,
       "Score this folder of finished outputs (see bench render) instead of a model");
-  add_server_options(*command, *options);
+  options->server.add_to(*command);
+  command->get_option("--url")
+      ->excludes(command->get_option("--outputs"))
+      ->excludes(command->get_option("--model"));
   command->add_option("--work", options->suite.folder,
                       "Folder for one JSON and one WAV a dialogue; a stopped run goes on from it");
   command->add_option("--json", options->json, "Report to write");

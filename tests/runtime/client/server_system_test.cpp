@@ -260,7 +260,8 @@ TEST_CASE("silent servers: before the first word, and after it", "[unit]") {
   FakeServer mute([](Peer& peer) {
     while (peer.read()) continue;
   });
-  CHECK_THAT(error_of(options(mute.url(), Protocol::kMoshi)), Contains("no handshake within 0.4 s"));
+  CHECK_THAT(error_of(options(mute.url(), Protocol::kMoshi)),
+             Contains("no handshake within 0.4 s"));
   CHECK_THAT(error_of(options(mute.url(), Protocol::kOpenAi)), Contains("no session.created"));
   FakeServer greets([](Peer& peer) {
     if (peer.target() == "/api/chat") {
@@ -320,8 +321,10 @@ TEST_CASE("a connection that is lost once costs nothing but time", "[unit]") {
 
 TEST_CASE("garbage inside a conversation ends it without another try", "[unit]") {
   const std::vector<std::vector<std::uint8_t>> messages = {
-      {}, {1, 'O', 'g', 'g', 'X', 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2},
-      {2, 0xff, 0xfe}, {0, 1, 2}};
+      {},
+      {1, 'O', 'g', 'g', 'X', 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2},
+      {2, 0xff, 0xfe},
+      {0, 1, 2}};
   for (const auto& message : messages) {
     FakeServer server([&](Peer& peer) {
       peer.send_binary(wire::write_moshi_handshake());
@@ -332,10 +335,9 @@ TEST_CASE("garbage inside a conversation ends it without another try", "[unit]")
     CHECK_THAT(error_of(options(server.url(), Protocol::kMoshi)), Contains("does not have"));
     CHECK(server.num_connections() == 1);
   }
-  for (const char* text :
-       {"{", "[]", "{\"type\":1}", R"({"type":"response.output_audio.delta"})",
-        R"({"type":"response.output_audio.delta","delta":"%%%"})",
-        R"({"type":"response.done","response":7})", R"({"type":"error"})"}) {
+  for (const char* text : {"{", "[]", "{\"type\":1}", R"({"type":"response.output_audio.delta"})",
+                           R"({"type":"response.output_audio.delta","delta":"%%%"})",
+                           R"({"type":"response.done","response":7})", R"({"type":"error"})"}) {
     FakeServer server([&](Peer& peer) {
       if (!open_session(peer)) return;
       peer.read();
