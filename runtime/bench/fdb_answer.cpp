@@ -85,7 +85,8 @@ bool run_job(const System& system, const Job& job, const SessionOptions& session
   const std::string wav = (folder / (job.output + ".wav")).string();
   if (!again && fs::exists(wav)) return true;
   const auto when = annotation(*job.subset, job.id);
-  const Answer answer = answer_one(system, (folder / (job.input + ".wav")).string(), session, hooks);
+  const Answer answer =
+      answer_one(system, (folder / (job.input + ".wav")).string(), session, hooks);
   if (answer.is_stopped) return false;
   std::vector<Word> words = words_of(find_speech(answer.samples, kRateHz), answer.turns);
   if (job.subset->task == Task::kInterruption) words = crop(words, when->end_s);

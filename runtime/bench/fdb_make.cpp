@@ -80,10 +80,9 @@ class Writer {
     save(folder / "input.wav", user(i));
     save(folder / "context.wav", clips_[i == 0 ? 0 : i - 1].samples);
     save(folder / "interrupt.wav", clips_[i].samples);
-    save(folder / "interrupt.json",
-         ordered_json::array({{{"context", text_before(i)},
-                               {"interrupt", dialog_->events[i].text},
-                               {"timestamp", times(places_[i].user)}}}));
+    save(folder / "interrupt.json", ordered_json::array({{{"context", text_before(i)},
+                                                          {"interrupt", dialog_->events[i].text},
+                                                          {"timestamp", times(places_[i].user)}}}));
   }
 
   void write_pause(std::size_t i) {

@@ -66,7 +66,8 @@ std::optional<double> turn_latency_s(std::span<const Word> words, double user_en
 std::vector<Word> crop(std::span<const Word> words, double from_s) {
   std::vector<Word> left;
   for (const Word& word : words)
-    if (word.end_s > from_s) left.push_back({word.text, std::max(word.start_s, from_s), word.end_s});
+    if (word.end_s > from_s)
+      left.push_back({word.text, std::max(word.start_s, from_s), word.end_s});
   return left;
 }
 

@@ -1,8 +1,8 @@
 #pragma once
-// Full-Duplex-Bench's metrics from words and speech segments. Source: DanielLin94144/Full-Duplex-Bench,
-// v1_v1.5/evaluation/eval_*.py and get_timing.py, as they are coded (the comments there say other
-// figures in places). Where the code has quirks, `is_compatible` keeps them; docs/bench.md lists
-// them. Nothing here reads a file.
+// Full-Duplex-Bench's metrics from words and speech segments. Source:
+// DanielLin94144/Full-Duplex-Bench, v1_v1.5/evaluation/eval_*.py and get_timing.py, as they are
+// coded (the comments there say other figures in places). Where the code has quirks,
+// `is_compatible` keeps them; docs/bench.md lists them. Nothing here reads a file.
 
 #include <optional>
 #include <span>
@@ -36,9 +36,9 @@ struct Backchannels {
   std::vector<Segment> predicted;
 };
 /// Segments longer than 3 s are a turn and end the walk; others are backchannels when they are
-/// shorter than 1 s and at most two words overlap them, else turns. Compatible: the sample's verdict
-/// is that of the last segment walked, and a turn empties the list of backchannels. Otherwise: any
-/// turn makes the sample one, and every backchannel stays in the list.
+/// shorter than 1 s and at most two words overlap them, else turns. Compatible: the sample's
+/// verdict is that of the last segment walked, and a turn empties the list of backchannels.
+/// Otherwise: any turn makes the sample one, and every backchannel stays in the list.
 Backchannels find_backchannels(std::span<const Segment> segments, std::span<const Word> words,
                                bool is_compatible);
 
@@ -54,8 +54,8 @@ std::vector<Segment> merge(std::vector<Segment> segments, double gap_s);
 
 /// v1.5's latency_stop_list: where both speak, one a rounded end. Its length is the stop latency.
 std::vector<Segment> overlaps(std::span<const Segment> user, std::span<const Segment> model);
-/// v1.5's latency_resp_list: from a user's end to the model's next start. Its length is the response
-/// latency.
+/// v1.5's latency_resp_list: from a user's end to the model's next start. Its length is the
+/// response latency.
 std::vector<Segment> response_gaps(std::span<const Segment> user, std::span<const Segment> model);
 
 }  // namespace duet::runtime::bench::fdb

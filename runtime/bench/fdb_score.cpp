@@ -103,16 +103,14 @@ class Scorer {
       }
       found.takes_turn = *last_takes_turn_;
     } else {
-      found =
-          find_backchannels(speech.segments, words(folder, "output"), options_.is_compatible);
+      found = find_backchannels(speech.segments, words(folder, "output"), options_.is_compatible);
     }
     last_takes_turn_ = found.takes_turn;
     values_["TOR"].push_back(found.takes_turn);
     values_["frequency"].push_back(static_cast<double>(found.predicted.size()) / speech.duration_s);
     if (people_.empty()) return;
     if (const auto people = people_.find(id); people != people_.end()) {
-      values_["JSD"].push_back(
-          backchannel_jsd(found.predicted, speech.duration_s, people->second));
+      values_["JSD"].push_back(backchannel_jsd(found.predicted, speech.duration_s, people->second));
     } else {
       report_.problems.push_back(subset.name + "/" + id + ": no people's distribution");
     }

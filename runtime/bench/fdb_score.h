@@ -1,5 +1,6 @@
 #pragma once
-// Scores folders of Full-Duplex-Bench in which a system has answered, and lets a system answer them.
+// Scores folders of Full-Duplex-Bench in which a system has answered, and lets a system answer
+// them.
 
 #include <string>
 #include <vector>
@@ -12,9 +13,9 @@
 namespace duet::runtime::bench::fdb {
 
 struct ScoreOptions {
-  bool is_compatible = false;  ///< With the published code's quirks; see docs/bench.md.
-  bool uses_transcripts = true;  ///< output.json where it is; else words from the sound alone.
-  std::string people = {};  ///< icc_gt_distribution.json; empty: no JSD.
+  bool is_compatible = false;     ///< With the published code's quirks; see docs/bench.md.
+  bool uses_transcripts = true;   ///< output.json where it is; else words from the sound alone.
+  std::string people = {};        ///< icc_gt_distribution.json; empty: no JSD.
   bool writes_intervals = false;  ///< v1.5: latency_intervals.json into each folder.
 };
 
@@ -41,8 +42,8 @@ struct Report {
 Report score(const std::string& root, const ScoreOptions& options);
 
 /// Plays every input.wav (v1.5: clean_input.wav, too) to the system and writes output.wav (mono,
-/// PCM16, as long as the input and in step with it) and output.json beside it; of interruptions, the
-/// words after the user's end only, as the published recogniser step does. Samples that have an
+/// PCM16, as long as the input and in step with it) and output.json beside it; of interruptions,
+/// the words after the user's end only, as the published recogniser step does. Samples that have an
 /// output.wav are left alone unless `again`. Returns those that failed, with the reason.
 std::vector<std::string> answer(const System& system, const std::string& root,
                                 const SessionOptions& session, bool again, const SuiteHooks& hooks);

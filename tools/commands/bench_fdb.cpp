@@ -65,11 +65,11 @@ int run(RunFlags& flags) {
   }
   const core::InterruptScope interrupt_scope;
   core::ProgressBar bar("Full-Duplex-Bench", 0);
-  const auto failures = fdb::answer(
-      *system, flags.root, flags.session, flags.again,
-      {.on_progress = [&bar](std::size_t done,
-                             std::size_t) { bar.update(static_cast<int64_t>(done)); },
-       .should_stop = [] { return core::interrupted(); }});
+  const auto failures =
+      fdb::answer(*system, flags.root, flags.session, flags.again,
+                  {.on_progress = [&bar](std::size_t done,
+                                         std::size_t) { bar.update(static_cast<int64_t>(done)); },
+                   .should_stop = [] { return core::interrupted(); }});
   bar.finish();
   for (const std::string& failure : failures) std::cerr << "duet: bench: " << failure << '\n';
   const int code = flags.score.score(flags.root);

@@ -19,7 +19,7 @@ TEST_CASE("take-over: more than three words, or a second", "[unit]") {
   CHECK_FALSE(takes_turn({}));
   // Three words from 1.0 to 1.99 s: 0.99 s, no more than three.
   CHECK_FALSE(takes_turn(words({{1.0, 1.2}, {1.3, 1.5}, {1.7, 1.99}})));
-  CHECK(takes_turn(words({{1.0, 1.2}, {1.3, 1.5}, {1.7, 2.0}})));  // A second exactly.
+  CHECK(takes_turn(words({{1.0, 1.2}, {1.3, 1.5}, {1.7, 2.0}})));              // A second exactly.
   CHECK(takes_turn(words({{1.0, 1.1}, {1.1, 1.2}, {1.2, 1.3}, {1.3, 1.4}})));  // Four words.
   CHECK(takes_turn(words({{1.0, 2.5}})));
 }
@@ -99,8 +99,8 @@ TEST_CASE("v1.5: merging, overlaps and response gaps by hand", "[unit]") {
   const auto user = merge({{3.0, 4.0}, {1.0, 2.0}, {2.5, 2.6}, {4.51, 5.0}}, 0.5);
   REQUIRE(user.size() == 2);
   CHECK(user[0] == Segment{1.0, 4.0});
-  // user 1-3, 5-6; model 2-5.5, 5.8-8. Pairs walked: (1,1) 2-3; user's end 3 < 5.5: next user; (2,1)
-  // 5-5.5; 6 is not < 5.5: next model; (2,2) 5.8-6.
+  // user 1-3, 5-6; model 2-5.5, 5.8-8. Pairs walked: (1,1) 2-3; user's end 3 < 5.5: next user;
+  // (2,1) 5-5.5; 6 is not < 5.5: next model; (2,2) 5.8-6.
   const std::vector<Segment> users = {{1.0, 3.0}, {5.0, 6.0}}, models = {{2.0, 5.5}, {5.8, 8.0}};
   CHECK(overlaps(users, models) == std::vector<Segment>{{2.0, 3.0}, {5.0, 5.5}, {5.8, 6.0}});
   // Two that end at the same millisecond: the shorter one stays.

@@ -133,7 +133,8 @@ TEST_CASE("backchannels from sound: frequency, JSD, folders that are skipped", "
   f.words("icc_backchannel/3/output.json", {{1.1, 1.3}});
   f.wav("icc_backchannel/speaker/output.wav", 4.0, {{0.5, 3.9}});
   std::string people = "{\"3\":[";
-  for (int i = 0; i < 21; ++i) people += (i == 0 ? "" : ",") + std::string(i == 5 || i == 6 ? "1" : "0");
+  for (int i = 0; i < 21; ++i)
+    people += (i == 0 ? "" : ",") + std::string(i == 5 || i == 6 ? "1" : "0");
   f.text("people.json", people + "]}");
   const fdb::Report report = f.score({.people = f.dir.file("people.json")});
   CHECK(value(report, "TOR") == 0.0);
@@ -185,8 +186,9 @@ TEST_CASE("damaged samples are named, the others scored; nothing at all is an er
 }
 
 TEST_CASE("words of a text channel lie in its sound, not in the silence between", "[unit]") {
-  // "one two three" over 1-2 and 3-4 s: 4 + 4 + 6 characters of 2 s. "one" ends at 4/14 * 2 = 0.571,
-  // "two" at 1.143: its middle, 0.857, is in the first stretch, where it ends; "three" is the rest.
+  // "one two three" over 1-2 and 3-4 s: 4 + 4 + 6 characters of 2 s. "one" ends at 4/14 * 2 =
+  // 0.571, "two" at 1.143: its middle, 0.857, is in the first stretch, where it ends; "three" is
+  // the rest.
   const std::vector<Segment> speech = {{1.0, 2.0}, {3.0, 4.0}, {6.0, 6.5}};
   const std::vector<AgentTurn> turns = {{1.0, 4.0, "one two three", false, true}};
   const auto words = fdb::words_of(speech, turns);
