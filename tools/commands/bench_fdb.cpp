@@ -76,7 +76,7 @@ int run(RunFlags& flags) {
   return failures.empty() ? code : 1;
 }
 
-void add_run(CLI::App& parent, Dispatch& dispatch) {
+void add_fdb_run(CLI::App& parent, Dispatch& dispatch) {
   auto flags = std::make_shared<RunFlags>();
   CLI::App* command = parent.add_subcommand(
       "run", "Let a model or server answer every input.wav, then score; a stopped run goes on");
@@ -92,7 +92,7 @@ void add_run(CLI::App& parent, Dispatch& dispatch) {
   on_run(*command, dispatch, [flags] { return run(*flags); });
 }
 
-void add_score(CLI::App& parent, Dispatch& dispatch) {
+void add_fdb_score(CLI::App& parent, Dispatch& dispatch) {
   struct Flags {
     std::string root;
     ScoreFlags score;
@@ -105,7 +105,7 @@ void add_score(CLI::App& parent, Dispatch& dispatch) {
   on_run(*command, dispatch, [flags] { return flags->score.score(flags->root); });
 }
 
-void add_make(CLI::App& parent, Dispatch& dispatch) {
+void add_fdb_make(CLI::App& parent, Dispatch& dispatch) {
   struct Flags {
     std::string suite, root;
   };
@@ -127,9 +127,9 @@ void add_bench_fdb(CLI::App& bench_command, Dispatch& dispatch) {
   CLI::App* command =
       bench_command.add_subcommand("fdb", "Full-Duplex-Bench v1.0 and v1.5: folders and metrics");
   command->require_subcommand(1);
-  add_run(*command, dispatch);
-  add_score(*command, dispatch);
-  add_make(*command, dispatch);
+  add_fdb_run(*command, dispatch);
+  add_fdb_score(*command, dispatch);
+  add_fdb_make(*command, dispatch);
 }
 
 }  // namespace duet::commands
