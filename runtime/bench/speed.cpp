@@ -81,13 +81,13 @@ StageSummary summarise(const StageTimes& times) {
 
 std::string to_text(const SpeedReport& report) {
   const CpuInfo cpu = cpu_info();
-  std::string text =
-      report.subject + ", weights: " + report.weights + "; " +
-      format("%.1f M values, ", static_cast<double>(report.num_values) / 1e6) +
-      format("%zu steps of %.0f ms", report.step().ms.size(), report.budget_ms) +
-      format(" after %d of warm-up, %d %s\n", report.num_warm_up, report.num_threads,
-             report.num_threads == 1 ? "thread" : "threads");
-  text += cpu.model + format(", %d %s; ", cpu.num_cores, cpu.num_cores == 1 ? "core" : "cores") + core::version_text() + "\n";
+  std::string text = report.subject + ", weights: " + report.weights + "; " +
+                     format("%.1f M values, ", static_cast<double>(report.num_values) / 1e6) +
+                     format("%zu steps of %.0f ms", report.step().ms.size(), report.budget_ms) +
+                     format(" after %d of warm-up, %d %s\n", report.num_warm_up, report.num_threads,
+                            report.num_threads == 1 ? "thread" : "threads");
+  text += cpu.model + format(", %d %s; ", cpu.num_cores, cpu.num_cores == 1 ? "core" : "cores") +
+          core::version_text() + "\n";
   text += "ms a step           mean      p50      p95      p99      max\n";
   for (const StageTimes& stage : report.stages) {
     const StageSummary s = summarise(stage);
@@ -96,8 +96,8 @@ std::string to_text(const SpeedReport& report) {
   }
   text += format("deadline misses      %zu of %zu\n", report.num_misses(), report.step().ms.size());
   text += format("RTF                  %.3f: ", report.rtf()) + verdict(report) + "\n";
-  text += format("conversations        %d a core, one after the other\n",
-                 report.sessions_one_by_one());
+  text +=
+      format("conversations        %d a core, one after the other\n", report.sessions_one_by_one());
   for (const BatchPoint& point : report.batches) {
     text += format("%4d together        p50 %.2f ms, p95 %.2f ms, %.2f ms each\n", point.sessions,
                    point.p50_ms, point.p95_ms, point.p50_ms / point.sessions);

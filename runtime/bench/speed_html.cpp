@@ -76,7 +76,8 @@ std::string curve(const SpeedReport& report, const std::vector<double>& ms,
   constexpr double kHigh = 160.0, kTop = 10.0;
   const double most = std::max(report.budget_ms, *std::max_element(ms.begin(), ms.end())) * 1.05;
   const auto y_of = [&](double value) { return kTop + kHigh * (1.0 - value / most); };
-  const double step = (kRight - kLeft) / static_cast<double>(std::max<std::size_t>(1, ms.size() - 1));
+  const double step =
+      (kRight - kLeft) / static_cast<double>(std::max<std::size_t>(1, ms.size() - 1));
   std::vector<std::pair<double, double>> points;
   std::string svg;
   for (std::size_t i = 0; i < ms.size(); ++i) {
@@ -86,8 +87,8 @@ std::string curve(const SpeedReport& report, const std::vector<double>& ms,
                   points.back().second);
     svg += text_at(points.back().first - 4.0, kTop + kHigh + 15.0, "axis", names[i]);
   }
-  svg += polyline(points) + line("budget", kLeft, y_of(report.budget_ms), kRight,
-                                 y_of(report.budget_ms));
+  svg += polyline(points) +
+         line("budget", kLeft, y_of(report.budget_ms), kRight, y_of(report.budget_ms));
   svg += text_at(4.0, y_of(report.budget_ms) + 4.0, "axis", format("%.0f ms", report.budget_ms)) +
          text_at(4.0, kTop + kHigh, "axis", "0");
   if (most > 1.2 * report.budget_ms)
@@ -102,9 +103,10 @@ std::string to_html(const SpeedReport& report) {
   std::string html = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>" + title +
                      "</title><style>" + kStyle + "</style><h1>" + title + "</h1><pre>" +
                      escape_html(to_text(report)) + "</pre>";
-  html += "<h2>Stages</h2><p>Dark to light: p50, p95, p99; stroke: the longest; dashed: the time a "
-          "step has.</p>" +
-          stages_plot(report);
+  html +=
+      "<h2>Stages</h2><p>Dark to light: p50, p95, p99; stroke: the longest; dashed: the time a "
+      "step has.</p>" +
+      stages_plot(report);
   html += "<h2>Steps, in order</h2>" + curve(report, report.step().ms, {});
   if (!report.batches.empty()) {
     std::vector<double> ms;

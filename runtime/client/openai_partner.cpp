@@ -91,7 +91,12 @@ class OpenAiPartner : public ServerPartner {
       note_error(error.is_object() && error.contains("message") && error["message"].is_string()
                      ? error["message"].get<std::string>()
                      : error.dump(-1, ' ', false, json::error_handler_t::replace));
-      if (!is_updated_) throw LostError("it refuses the session", false);
+      if (!is_updated_) {
+        // "Try again later" is no refusal.
+        const std::string kind = error.is_object() ? error.value("type", "") : "";
+        throw LostError("it refuses the session",
+                        kind == "rate_limit_error" || kind == "server_error");
+      }
     }
   }
 

@@ -26,8 +26,7 @@ TEST_CASE("random weights: 8-bit rows are packed, fp32 ones are not, the spread 
   CHECK(int8.contains("x.weight"));
   speed::RandomWeightReader shared({.shares_layers = true});
   const at::Tensor one = shared.parameter("1.weight", {8, 8}, models::Init::fan_in());
-  CHECK(one.data_ptr() ==
-        shared.parameter("2.weight", {8, 8}, models::Init::fan_in()).data_ptr());
+  CHECK(one.data_ptr() == shared.parameter("2.weight", {8, 8}, models::Init::fan_in()).data_ptr());
 }
 
 TEST_CASE("nemo-1.2b is as large as it says; unknown architectures are refused", "[unit]") {
@@ -41,11 +40,9 @@ TEST_CASE("nemo-1.2b is as large as it says; unknown architectures are refused",
 TEST_CASE("a small architecture at random weights is timed stage by stage", "[unit]") {
   const support::TempDir folder;
   test::write_tiny_bundle(folder, test::tiny_nemo_config());
-  const speed::Parts parts =
-      speed::random_parts(speed::find_architecture(folder.path()), true);
+  const speed::Parts parts = speed::random_parts(speed::find_architecture(folder.path()), true);
   CHECK(parts.num_values > 10000);
-  const auto report = speed::measure(
-      parts, {.num_steps = 12, .num_warm_up = 2, .batches = {1, 3}});
+  const auto report = speed::measure(parts, {.num_steps = 12, .num_warm_up = 2, .batches = {1, 3}});
   REQUIRE(report.stages.size() == 6);
   CHECK(report.step().name == "step");
   CHECK(report.step().ms.size() == 12);

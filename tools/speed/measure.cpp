@@ -157,8 +157,8 @@ std::vector<StepTimes> run(Conversations& conversations, const MeasureOptions& o
 }
 
 std::vector<runtime::bench::StageTimes> stages_of(const std::vector<StepTimes>& times) {
-  std::vector<runtime::bench::StageTimes> stages = {
-      {"encoder", {}}, {"lm", {}}, {"sampler", {}}, {"codec", {}}, {"heads", {}}, {"step", {}}};
+  std::vector<runtime::bench::StageTimes> stages = {{"encoder", {}}, {"lm", {}},    {"sampler", {}},
+                                                    {"codec", {}},   {"heads", {}}, {"step", {}}};
   for (const StepTimes& t : times) {
     const double values[] = {t.encoder, t.lm, t.sampler, t.codec, t.heads, t.step};
     for (std::size_t i = 0; i < stages.size(); ++i) stages[i].ms.push_back(values[i]);
@@ -195,8 +195,7 @@ runtime::bench::SpeedReport measure(const Parts& parts, const MeasureOptions& op
     std::vector<double> ms;
     for (const StepTimes& t : run(many, quiet, kWarmUp, std::min(kMost, options.num_steps)))
       ms.push_back(t.step);
-    report.batches.push_back(
-        {batch, runtime::percentile(ms, 0.5), runtime::percentile(ms, 0.95)});
+    report.batches.push_back({batch, runtime::percentile(ms, 0.5), runtime::percentile(ms, 0.95)});
     if (report.batches.back().p50_ms > kHopeless * report.budget_ms) break;  // It only gets worse.
   }
   report.peak_bytes = runtime::bench::peak_memory_bytes();

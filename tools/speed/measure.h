@@ -13,9 +13,9 @@ namespace duet::speed {
 struct MeasureOptions {
   int num_steps = 200;
   int num_warm_up = 10;
-  int num_threads = 1;              ///< Of LibTorch. The engine's sessions use one.
-  double max_seconds = 60.0;        ///< Of clock for each measurement: it then ends with fewer steps.
-  std::vector<int> batches = {};    ///< Conversations in one step of the parts, e.g. 1, 2, 4, 8.
+  int num_threads = 1;            ///< Of LibTorch. The engine's sessions use one.
+  double max_seconds = 60.0;      ///< Of clock for each measurement: it then ends with fewer steps.
+  std::vector<int> batches = {};  ///< Conversations in one step of the parts, e.g. 1, 2, 4, 8.
   std::function<bool()> should_stop = {};
   std::function<void(int done, int total)> on_progress = {};
 };

@@ -86,8 +86,8 @@ ModelConfig nemo_config() {
       codecs::Fsq(config.nano.num_groups, config.nano.levels).codebook_size();
   const models::NemoDuplexConfig nemo = models::parse_nemo_duplex(
       ConfigReader::parse(kNemoConfig, "config"),
-      models::parse_nemo_llm(ConfigReader::parse(kTinyLlama, "llm_config")),
-      config.nano.num_groups, num_codes, 0);
+      models::parse_nemo_llm(ConfigReader::parse(kTinyLlama, "llm_config")), config.nano.num_groups,
+      num_codes, 0);
   config.perception = nemo.perception;
   config.lm = nemo.lm;
   return config;
@@ -98,8 +98,8 @@ void build(const ModelConfig& config, models::WeightReader& reader, Parts& parts
   const models::WeightScope encoder(reader, prefixes.encoder), lm(reader, prefixes.lm),
       codec(reader, prefixes.codec);
   if (config.encoder_family == EncoderFamily::kWhisper) {
-    parts.encoder = std::make_unique<models::WhisperSpeechEncoder>(
-        config.whisper, config.has_ctc_input(), encoder);
+    parts.encoder = std::make_unique<models::WhisperSpeechEncoder>(config.whisper,
+                                                                   config.has_ctc_input(), encoder);
   } else {
     parts.encoder = std::make_unique<models::NemoPerception>(config.perception, encoder);
   }

@@ -60,10 +60,10 @@ at::Tensor RandomWeightReader::parameter(const std::string& name, at::IntArrayRe
 
 at::Tensor RandomWeightReader::buffer(const std::string& name, at::IntArrayRef shape,
                                       const std::function<at::Tensor()>& make) {
-  const at::Tensor value = make                              ? make()
-                           : name.ends_with("running_var")   ? at::ones(shape)
-                           : name.ends_with("running_mean")  ? at::zeros(shape)
-                                                             : random(shape, 0.1);
+  const at::Tensor value = make                             ? make()
+                           : name.ends_with("running_var")  ? at::ones(shape)
+                           : name.ends_with("running_mean") ? at::zeros(shape)
+                                                            : random(shape, 0.1);
   num_values_ += value.numel();
   return value;
 }

@@ -21,8 +21,8 @@ struct RandomWeightOptions {
   bool shares_layers = false;
 };
 
-/// Gives fp32 tensors of a model's usual size, the same each time; biases 0, norms 1. Counts what it
-/// gave.
+/// Gives fp32 tensors of a model's usual size, the same each time; biases 0, norms 1. Counts what
+/// it gave.
 class RandomWeightReader : public models::WeightReader {
  public:
   explicit RandomWeightReader(const RandomWeightOptions& options) : options_(options) {}

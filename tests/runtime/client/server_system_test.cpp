@@ -366,6 +366,22 @@ TEST_CASE("OpenAI: a refused session, a response that stops in its middle", "[un
   CHECK_THAT(error_of(options(stops.url(), Protocol::kOpenAi)), Contains("in its middle"));
 }
 
+TEST_CASE("OpenAI: a server whose seats are taken is asked again", "[unit]") {
+  std::atomic<int> num_asked = 0;
+  std::string truncated;
+  FakeServer server([&](Peer& peer) {
+    if (num_asked++ % 2 == 1) return serve_openai(peer, truncated);
+    peer.send_text(
+        R"({"type":"error","error":{"type":"rate_limit_error","message":"all seats are taken"}})");
+    peer.close(1013, "later");
+  });
+  auto config = options(server.url(), Protocol::kOpenAi);
+  CHECK_THAT(error_of(config), Contains("all seats are taken"));
+  num_asked = 0;
+  config.connect_attempts = 2;
+  CHECK(error_of(config).empty());
+}
+
 TEST_CASE("a server that is not there is not asked a hundred times", "[unit]") {
   FakeServer busy(std::string("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"));
   const SuiteResult result = measure(options(busy.url(), Protocol::kMoshi), 6);
