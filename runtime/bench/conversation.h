@@ -63,8 +63,8 @@ struct Recording {
   std::vector<AgentTurn> turns;  ///< With the text channel's words.
   std::int64_t num_steps = 0;
   double compute_s = 0.0;
-  double lag_s = 0.0;       ///< See Partner::lag_s.
-  bool is_stopped = false;  ///< By should_stop: the rest is not there.
+  std::optional<double> lag_s;  ///< See Partner::lag_s.
+  bool is_stopped = false;      ///< By should_stop: the rest is not there.
 };
 
 /// Throws as System::connect and Partner::step do.

@@ -39,7 +39,7 @@ struct DialogResult {
   bool has_words = true;         ///< False for finished outputs: only sound is known.
   std::int64_t num_steps = 0;    ///< Control runs included.
   double compute_s = 0.0;
-  std::optional<double> lag_s;  ///< Servers: how far behind the agent's channel came, at worst.
+  std::optional<double> lag_s;  ///< Moshi: how far behind the agent's channel came, at worst.
 };
 
 /// How long a control run goes on after an event's onset.

@@ -140,7 +140,8 @@ class SuiteRun {
     const Recording main = converse(system_, script_, dialog, clips, plan);
     if (main.is_stopped) return std::nullopt;
     std::int64_t num_steps = main.num_steps;
-    double compute_s = main.compute_s, lag_s = main.lag_s;
+    double compute_s = main.compute_s;
+    std::optional<double> lag_s = main.lag_s;
     std::map<std::size_t, Activity> controls;
     plan.places = main.places;
     for (std::size_t i = 0; i < dialog.events.size(); ++i) {
@@ -158,7 +159,7 @@ class SuiteRun {
     DialogResult result = score_dialog(dialog, main, controls);
     result.num_steps = num_steps;
     result.compute_s = compute_s;
-    if (system_.is_realtime()) result.lag_s = lag_s;
+    result.lag_s = lag_s;
     if (!options_.folder.empty()) write_dialog_audio(options_.folder, dialog.id, main);
     return result;
   }

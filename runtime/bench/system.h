@@ -3,6 +3,7 @@
 // a server behind a URL (runtime/client).
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -37,8 +38,9 @@ class Partner {
   virtual void step(std::span<const float> block, StepOutput& out) = 0;
   /// After the last block: what was still on its way.
   virtual void finish(StepOutput& out) { out.clear(); }
-  /// How far the agent's channel has trailed behind the user's at worst [s].
-  virtual double lag_s() const noexcept { return 0.0; }
+  /// How far the agent's channel has trailed behind the user's at worst [s], where that means
+  /// something.
+  virtual std::optional<double> lag_s() const noexcept { return std::nullopt; }
 };
 
 /// Const methods are safe on many threads.

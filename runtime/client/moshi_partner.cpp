@@ -36,6 +36,7 @@ class MoshiPartner : public ServerPartner {
     await("handshake", [this] { return has_handshake_; });
     last_audio_ = WebSocket::Clock::now();
   }
+  std::optional<double> lag_s() const noexcept override { return worst_lag_s_; }
 
  private:
   void send_block(std::span<const float> block) override {
@@ -73,13 +74,14 @@ class MoshiPartner : public ServerPartner {
     add_text(out);
     const auto block = static_cast<std::size_t>(info_->output_block_samples);
     const std::size_t missing = num_missing();
-    note_lag(seconds(missing - std::min(missing, block)));  // The block just sent is not due yet.
+    // The block just sent is not due yet.
+    worst_lag_s_ = std::max(worst_lag_s_, seconds(missing - std::min(missing, block)));
     if (stream_.size() > num_sent() && seconds(stream_.size() - num_sent()) > kMaxAheadSeconds)
       throw LostError("it sends more sound than it is sent", false);
     if (seconds_since(last_audio_) > options().stall_timeout_s)
       throw LostError("no audio for " + tenths(options().stall_timeout_s) + " s", true);
-    if (lag_s() > options().max_lag_s)
-      throw LostError("fell " + tenths(lag_s()) + " s behind real time", false);
+    if (worst_lag_s_ > options().max_lag_s)
+      throw LostError("fell " + tenths(worst_lag_s_) + " s behind real time", false);
     take_stream(out, num_sent());
   }
 
@@ -122,7 +124,7 @@ class MoshiPartner : public ServerPartner {
   std::vector<float> stream_;  // All that came: minutes of a dialogue are a few MB.
   std::size_t num_taken_ = 0;
   std::string text_;
-  double last_text_s_ = -1.0;
+  double last_text_s_ = -1.0, worst_lag_s_ = 0.0;
   bool has_handshake_ = false;
   WebSocket::Clock::time_point last_audio_;
 };

@@ -15,7 +15,6 @@ class ServerPartner : public runtime::bench::Partner {
  public:
   void step(std::span<const float> block, runtime::StepOutput& out) final;
   void finish(runtime::StepOutput& out) final;
-  double lag_s() const noexcept final { return lag_s_; }
 
  protected:
   ServerPartner(const ServerOptions& options, const runtime::EngineInfo& info,
@@ -51,7 +50,6 @@ class ServerPartner : public runtime::bench::Partner {
   WebSocket& socket() noexcept { return *socket_; }
   std::size_t num_sent() const noexcept { return num_sent_; }  ///< Samples.
   double seconds_since(WebSocket::Clock::time_point time) const;
-  void note_lag(double lag_s) noexcept { lag_s_ = std::max(lag_s_, lag_s); }
   /// What the server itself gave as a reason, to be told with whatever ends the conversation.
   void note_error(std::string text) { server_error_ = std::move(text); }
 
@@ -66,7 +64,6 @@ class ServerPartner : public runtime::bench::Partner {
   WebSocket::Clock::time_point connect_until_, start_;
   std::unique_ptr<WebSocket> socket_;
   std::size_t num_sent_ = 0;
-  double lag_s_ = 0.0;
   std::string server_error_;
 };
 

@@ -221,6 +221,7 @@ TEST_CASE("an OpenAI server that sends ahead: played from its arrival, dropped a
   REQUIRE_FALSE(truncated.empty());
   CHECK(json::parse(truncated)["audio_end_ms"].get<double>() == Approx(2460).margin(300));
   CHECK(json::parse(truncated)["item_id"] == "item_1");
+  CHECK_FALSE(dialog.lag_s);
 }
 
 TEST_CASE("duet's own server, by both of its protocols", "[unit]") {
