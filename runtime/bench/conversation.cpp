@@ -35,14 +35,15 @@ double after_user_end(const Placement& before, const Clip& clip, double offset_s
 /// A conversation as it happens.
 class Conversation {
  public:
-  Conversation(const Engine& engine, const Script& script, const ScriptDialog& dialog,
+  Conversation(const System& system, const Script& script, const ScriptDialog& dialog,
                const std::vector<Clip>& clips, const ConversationPlan& plan)
-      : info_(engine.info()),
+      : info_(system.info()),
+        is_realtime_(system.is_realtime()),
         script_(script),
         dialog_(dialog),
         clips_(clips),
         plan_(plan),
-        session_(engine.make_session(plan.session)),
+        partner_(system.connect(plan.session)),
         recorder_(info_),
         levels_(info_.output_rate_hz),
         to_input_(info_.output_rate_hz, info_.input_rate_hz),
@@ -68,11 +69,11 @@ class Conversation {
       }
       step();
     }
+    finish();
     levels_.flush();
     const auto user_levels = measure_levels_db(recording_.user, info_.input_rate_hz);
     recording_.turns = recorder_.finish(user_levels, levels_.levels_db()).agent;
     recording_.activity = activity();
-    recording_.num_steps = session_->num_steps();
     return std::move(recording_);
   }
 
@@ -175,24 +176,40 @@ class Conversation {
     to_input_.process(pcm, heard_);
   }
 
+  /// Both channels end together, whatever a server still held back.
+  void finish() {
+    if (recording_.is_stopped || !is_realtime_) return;
+    partner_->finish(out_);
+    recorder_.add_step(out_, now_s(), 0.0);
+    const auto size =
+        static_cast<std::size_t>((recording_.num_steps + 1) * info_.output_block_samples);
+    const std::size_t missing = size - std::min(size, recording_.agent.size());
+    if (out_.pcm.size() > missing) out_.pcm.resize(missing);
+    add_agent(out_.pcm);
+    add_agent(std::vector<float>(missing - out_.pcm.size(), 0.0F));
+    recording_.lag_s = partner_->lag_s();
+  }
+
   void step() {
     mix_block();
     recording_.user.insert(recording_.user.end(), block_.begin(), block_.end());
     const auto begin = std::chrono::steady_clock::now();
-    session_->step(block_, out_);
-    const double compute_s =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    partner_->step(block_, out_);
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+    const double compute_s = is_realtime_ ? 0.0 : taken.count();
+    ++recording_.num_steps;
     recording_.compute_s += compute_s;
     recorder_.add_step(out_, now_s(), compute_s);
     add_agent(out_.pcm);
   }
 
   const EngineInfo& info_;
+  const bool is_realtime_;
   const Script& script_;
   const ScriptDialog& dialog_;
   const std::vector<Clip>& clips_;
   const ConversationPlan& plan_;
-  std::unique_ptr<Session> session_;
+  std::unique_ptr<Partner> partner_;
   TimelineRecorder recorder_;
   LevelMeter levels_;
   audio::Resampler to_input_;
@@ -276,9 +293,9 @@ std::vector<float> render_user(const std::vector<Clip>& clips, const std::vector
   return user;
 }
 
-Recording converse(const Engine& engine, const Script& script, const ScriptDialog& dialog,
+Recording converse(const System& system, const Script& script, const ScriptDialog& dialog,
                    const std::vector<Clip>& clips, const ConversationPlan& plan) {
-  return Conversation(engine, script, dialog, clips, plan).run();
+  return Conversation(system, script, dialog, clips, plan).run();
 }
 
 }  // namespace duet::runtime::bench

@@ -1,5 +1,5 @@
 #pragma once
-// One scripted conversation with an engine, step by step, on the listener's clock: sample i of the
+// One scripted conversation with a system, step by step, on the listener's clock: sample i of the
 // user's channel and of the agent's lie at i / rate seconds, and the agent's sound of step t begins
 // at (t + 1) * step_seconds, where a live listener first hears it.
 
@@ -11,6 +11,7 @@
 
 #include "runtime/activity.h"
 #include "runtime/bench/script.h"
+#include "runtime/bench/system.h"
 #include "runtime/engine.h"
 #include "runtime/timeline.h"
 
@@ -62,11 +63,12 @@ struct Recording {
   std::vector<AgentTurn> turns;  ///< With the text channel's words.
   std::int64_t num_steps = 0;
   double compute_s = 0.0;
-  bool is_stopped = false;  ///< By should_stop: the rest is not there.
+  std::optional<double> lag_s;  ///< See Partner::lag_s.
+  bool is_stopped = false;      ///< By should_stop: the rest is not there.
 };
 
-/// Throws as Engine::make_session and Session::step do.
-Recording converse(const Engine& engine, const Script& script, const ScriptDialog& dialog,
+/// Throws as System::connect and Partner::step do.
+Recording converse(const System& system, const Script& script, const ScriptDialog& dialog,
                    const std::vector<Clip>& clips, const ConversationPlan& plan);
 
 }  // namespace duet::runtime::bench

@@ -111,6 +111,7 @@ std::string to_json(const DialogResult& result, const std::string& fingerprint) 
   }
   json["has_words"] = result.has_words;
   json["num_steps"] = result.num_steps;
+  if (result.lag_s) json["lag_s"] = number(*result.lag_s);
   json["compute_s"] = result.compute_s;
   return json.dump(1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
@@ -133,6 +134,7 @@ std::optional<DialogResult> dialog_from_json(const std::string& text,
     result.has_words = json.at("has_words");
     result.num_steps = json.at("num_steps");
     result.compute_s = json.at("compute_s");
+    if (json.contains("lag_s")) result.lag_s = number(json["lag_s"]);
     return result;
   } catch (const ordered_json::exception&) {
     return std::nullopt;

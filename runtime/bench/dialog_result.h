@@ -31,7 +31,7 @@ struct EventResult {
 
 struct DialogResult {
   std::string id;
-  std::string error;  ///< The engine failed: one line; then there are no events.
+  std::string error;  ///< The engine or server failed: one line; then there are no events.
   double duration_s = 0.0;
   std::vector<EventResult> events;
   std::vector<Segment> agent;    ///< Where it is audible.
@@ -39,6 +39,7 @@ struct DialogResult {
   bool has_words = true;         ///< False for finished outputs: only sound is known.
   std::int64_t num_steps = 0;    ///< Control runs included.
   double compute_s = 0.0;
+  std::optional<double> lag_s;  ///< Moshi: how far behind the agent's channel came, at worst.
 };
 
 /// How long a control run goes on after an event's onset.

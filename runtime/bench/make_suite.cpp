@@ -243,7 +243,8 @@ class Maker {
   std::string head() const {
     const std::string& name = suite_names()[static_cast<std::size_t>(options_.kind)];
     return "# Made by `duet bench make " + name + "`, seed " + std::to_string(options_.seed) +
-           ". The format: docs/bench.md\nschema: " + kScriptSchema + "\nname: " + name +
+           ". The format: docs/bench.md\nschema: " + kScriptSchema +
+           "\nname: " + (options_.kind == SuiteKind::kNoise ? "noisy" : name) +
            "\nmode: fixed\nseed: " + std::to_string(options_.seed) + "\ndialogs:\n";
   }
 

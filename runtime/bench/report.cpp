@@ -1,5 +1,6 @@
 #include "runtime/bench/report.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <fstream>
@@ -61,10 +62,19 @@ DialogResult dialog_from(ordered_json json) {
   return std::move(*dialog);
 }
 
-std::size_t num_errors(const SuiteResult& result) {
+/// How many dialogues failed, and why: each reason once.
+std::string failures_text(const SuiteResult& result) {
+  std::map<std::string, std::size_t> reasons;
   std::size_t count = 0;
-  for (const DialogResult& dialog : result.dialogs) count += !dialog.error.empty();
-  return count;
+  for (const DialogResult& dialog : result.dialogs) {
+    if (dialog.error.empty()) continue;
+    ++count;
+    ++reasons[dialog.error];
+  }
+  if (count == 0) return "";
+  std::string text = "failed dialogues: " + std::to_string(count) + "\n";
+  for (const auto& [reason, n] : reasons) text += "  " + std::to_string(n) + ": " + reason + "\n";
+  return text;
 }
 
 const EventScore* conditional_score(const EventResult& event) {
@@ -111,8 +121,16 @@ std::string to_text(const SuiteResult& result) {
   }
   if (const std::string counted = counted_text(result); !counted.empty())
     text += "events that count: " + counted + "\n";
-  if (const std::size_t errors = num_errors(result); errors > 0)
-    text += "failed dialogues: " + std::to_string(errors) + "\n";
+  text += failures_text(result);
+  double lag_s = -1.0;
+  for (const DialogResult& dialog : result.dialogs)
+    lag_s = std::max(lag_s, dialog.lag_s.value_or(-1.0));
+  if (lag_s >= 0.0) {
+    char lag[120];
+    std::snprintf(lag, sizeof lag, "%-29s %9s  (its channel behind the user's, at worst)\n",
+                  "lag of the server", show(lag_s, Unit::kMilliseconds).c_str());
+    text += lag;
+  }
   if (result.audio_s > 0.0) {
     char speed[120];
     std::snprintf(speed, sizeof speed, "%-29s %9.3f  (%.0f s of audio, control runs included)\n",

@@ -169,7 +169,7 @@ std::string facts(const SuiteResult& result) {
          (cpu.num_cores == 1 ? " core, " : " cores, ") +
          std::to_string(memory_info().total_bytes >> 30) + " GiB; " +
          escape_html(core::version_text()) + "</p><p>" +
-         (result.audio_s > 0.0 ? text : "finished outputs: not timed") + "</p>";
+         (result.audio_s > 0.0 ? text : "not timed here: it ran elsewhere") + "</p>";
 }
 
 }  // namespace

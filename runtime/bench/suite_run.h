@@ -10,6 +10,7 @@
 
 #include "runtime/bench/dialog_result.h"
 #include "runtime/bench/script.h"
+#include "runtime/bench/system.h"
 #include "runtime/engine.h"
 
 namespace duet::runtime::bench {
@@ -20,6 +21,7 @@ struct SuiteOptions {
   std::string folder = {};  ///< Of the JSON and WAV files; empty: nothing is kept.
   int num_threads = 0;      ///< 0: one a core that this process may use.
   std::size_t limit = 0;    ///< At most so many dialogues, from the first; 0: all.
+  int max_attempts = 3;     ///< At a dialogue whose connection is lost (LostError::may_retry).
 };
 
 struct SuiteHooks {
@@ -45,8 +47,11 @@ struct SuiteResult {
   bool is_complete() const noexcept { return dialogs.size() == num_dialogs; }
 };
 
-/// A dialogue whose engine fails gets a row with the error. Throws core::LoadError (audio, folder)
-/// and core::ConfigError (options).
+/// A dialogue whose engine or server fails gets a row with the error. After three of these in a row
+/// that never got a connection the rest is not tried. Throws core::LoadError (audio, folder) and
+/// core::ConfigError (options).
+SuiteResult run_suite(const System& system, const Script& script, const SuiteOptions& options,
+                      const SuiteHooks& hooks = {});
 SuiteResult run_suite(const Engine& engine, const Script& script, const SuiteOptions& options,
                       const SuiteHooks& hooks = {});
 

@@ -15,6 +15,7 @@
 #include "runtime/core/progress_bar.h"
 #include "runtime/engine/torch_engine.h"
 #include "tools/commands/commands.h"
+#include "tools/commands/server_flags.h"
 
 namespace duet::commands {
 namespace {
@@ -27,18 +28,17 @@ struct RunOptions {
   std::string outputs;
   std::string mode = "script";
   std::string json, html;
+  ServerFlags server;
   bench::SuiteOptions suite;
 };
 
-bench::SuiteResult run_engine(RunOptions& options, const bench::Script& script) {
-  if (options.mode == "fixed") options.suite.mode = bench::Mode::kFixed;
-  if (options.mode == "reactive") options.suite.mode = bench::Mode::kReactive;
-  const auto engine = engine::load_engine(core::find_model(options.model).string());
+bench::SuiteResult run_system(const RunOptions& options, const bench::Script& script,
+                              const bench::System& system) {
   const core::InterruptScope interrupt_scope;
   const std::size_t limit = options.suite.limit == 0 ? script.dialogs.size() : options.suite.limit;
   core::ProgressBar bar(script.name, static_cast<int64_t>(std::min(limit, script.dialogs.size())));
   auto result = bench::run_suite(
-      *engine, script, options.suite,
+      system, script, options.suite,
       {.on_progress = [&bar](std::size_t done,
                              std::size_t) { bar.update(static_cast<int64_t>(done)); },
        .should_stop = [] { return core::interrupted(); }});
@@ -46,11 +46,25 @@ bench::SuiteResult run_engine(RunOptions& options, const bench::Script& script) 
   return result;
 }
 
+bench::SuiteResult run_server(RunOptions& options, const bench::Script& script) {
+  // Many servers have one seat, and several conversations would slow each other down.
+  if (options.suite.num_threads == 0) options.suite.num_threads = 1;
+  return run_system(options, script, *options.server.make());
+}
+
+bench::SuiteResult run_any(RunOptions& options, const bench::Script& script) {
+  if (options.mode == "fixed") options.suite.mode = bench::Mode::kFixed;
+  if (options.mode == "reactive") options.suite.mode = bench::Mode::kReactive;
+  if (!options.outputs.empty())
+    return bench::score_outputs(script, options.outputs, options.suite.folder);
+  if (!options.server.options.url.empty()) return run_server(options, script);
+  const auto engine = engine::load_engine(core::find_model(options.model).string());
+  return run_system(options, script, bench::EngineSystem(*engine));
+}
+
 int run_suite(RunOptions& options) {
   const bench::Script script = bench::load_script(options.script);
-  const bench::SuiteResult result =
-      options.outputs.empty() ? run_engine(options, script)
-                              : bench::score_outputs(script, options.outputs, options.suite.folder);
+  const bench::SuiteResult result = run_any(options, script);
   std::cout << bench::to_text(result) << std::flush;
   if (!options.json.empty()) core::write_file_atomically(options.json, bench::to_json(result));
   if (!options.html.empty()) {
@@ -81,13 +95,17 @@ void add_suite_run(CLI::App& parent, Dispatch& dispatch) {
   command->add_option(
       "--outputs", options->outputs,
       "Score this folder of finished outputs (see bench render) instead of a model");
+  options->server.add_to(*command);
+  command->get_option("--url")
+      ->excludes(command->get_option("--outputs"))
+      ->excludes(command->get_option("--model"));
   command->add_option("--work", options->suite.folder,
                       "Folder for one JSON and one WAV a dialogue; a stopped run goes on from it");
   command->add_option("--json", options->json, "Report to write");
   command->add_option("--html", options->html, "Page to write; --work adds waveforms and sound");
   command->add_option("-n,--limit", options->suite.limit, "At most so many dialogues; 0: all");
   command->add_option("-j,--threads", options->suite.num_threads,
-                      "Dialogues side by side; 0: one a core");
+                      "Dialogues side by side; 0: one a core, with --url one");
   command->add_option("--seed", options->suite.session.seed, "Seed of the sampler");
   command->add_option("--temperature", options->suite.session.temperature, "0 is greedy")
       ->check(CLI::Range(0.0, 2.0));

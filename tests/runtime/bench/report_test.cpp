@@ -180,7 +180,7 @@ TEST_CASE("suites are made from a manifest, the same bytes each time", "[unit]")
                         .folder = dir.file(name),
                         .num_dialogs = 6};
     const Script script = load_script(make_suite(options));
-    CHECK(script.name == name);
+    CHECK(script.name == (name == "noise" ? "noisy" : name));
     CHECK(script.dialogs.size() == 6);
     options.folder = dir.file(name + "2");
     CHECK(TempDir::read(make_suite(options)) == TempDir::read(script.path));
@@ -206,4 +206,15 @@ TEST_CASE("recordings are cut where they are quiet, and only there", "[unit]") {
   const std::size_t cut = find_cut(samples, 16000);
   CHECK(cut >= 8000);
   CHECK(cut <= 8960);
+}
+
+TEST_CASE("the shipped suites load, sounds included, under their names", "[unit]") {
+  for (const char* name : {"smoke", "impatient", "pauses", "backchannels", "noisy", "echo"}) {
+    CAPTURE(name);
+    const Script script =
+        load_script(std::string(DUET_SOURCE_DIR) + "/configs/bench/" + name + "/suite.yaml");
+    CHECK(script.name == name);
+    CHECK(script.dialogs.size() >= 5);
+    CHECK_FALSE(load_clips(script.dialogs.back(), 16000).empty());
+  }
 }
