@@ -17,6 +17,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace duet::runtime {
@@ -38,6 +39,7 @@ struct EngineInfo {
   int num_codebooks = 4;
   bool has_user_text = false;      ///< StepOutput::user_text is filled.
   bool has_user_activity = false;  ///< StepOutput::user_speaking is filled.
+  bool can_say = false;            ///< Session::say() has an effect.
   std::string model_name;          ///< As in the model's config.
   std::string model_version;       ///< As in the model's config, empty when it says none.
   std::string model_path;          ///< Folder it was loaded from.
@@ -103,6 +105,13 @@ class Session {
   /// The agent begins to speak at the next step, as with SessionOptions::greet; without effect
   /// while it speaks, and on engines that cannot. Between steps, on the thread that steps.
   virtual void begin_turn() {}
+  /// The agent's turn ends at the next step, as if the model had ended it; without effect while it
+  /// is silent, and on engines that cannot. Between steps, on the thread that steps.
+  virtual void end_turn() {}
+  /// The agent's next words are these, from the next step, in place of what it was saying; it still
+  /// yields to the user as it does in words of its own. Without effect on engines that cannot
+  /// (EngineInfo::can_say). Between steps, on the thread that steps.
+  virtual void say(std::string_view) {}
 
   bool poisoned() const noexcept { return poisoned_; }
   /// Steps done since the start or the last reset.

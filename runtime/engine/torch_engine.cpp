@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <optional>
 #include <span>
 #include <stdexcept>
+#include <utility>
 
 #include "runtime/core/error.h"
 
@@ -74,6 +76,17 @@ class TorchSession : public runtime::Session {
   }
 
   void begin_turn() override { greeting_due_ = !sampler_state_.in_turn; }
+  void end_turn() override {
+    forced_.clear();
+    if (sampler_state_.in_turn) forced_.push_back(sampler_.config().text_eos);
+  }
+  void say(std::string_view text) override {
+    end_turn();
+    greeting_due_ = false;
+    forced_.push_back(sampler_.config().text_bos);
+    for (const int64_t id : parts_.text_tokenizer->encode(text)) forced_.push_back(id);
+    is_reciting_ = true;
+  }
 
  private:
   friend class TogetherStep;
@@ -113,6 +126,8 @@ class TorchSession : public runtime::Session {
     if (user_text_) user_text_->finish();
     user_has_spoken_ = false;
     greeting_due_ = greets_;
+    forced_.clear();
+    is_reciting_ = false;
     last_ctc_ = -1;
     speaking_ = 0.0F;
     queue_.assign(static_cast<size_t>(delay_blocks(*parts_.encoder)) *
@@ -128,10 +143,10 @@ class TorchSession : public runtime::Session {
   std::vector<int64_t> decide(const models::DuplexLm::Logits& logits, runtime::StepOutput& out) {
     const bool was_in_turn = sampler_state_.in_turn;
     int64_t token = sampler_.sample_text(row(logits.text, 0), sampler_state_);
-    if (greeting_due_) {
-      token = sampler_.config().text_bos;
+    if (const int64_t other = replaced(token, was_in_turn); other != token) {
+      token = other;
+      sampler_state_.in_turn = was_in_turn;
       sampler_.follow(token, sampler_state_);
-      greeting_due_ = false;
     }
     const int64_t num = parts_.lm->config().num_codebooks;
     std::vector<int64_t> codes(static_cast<size_t>(num));
@@ -149,6 +164,26 @@ class TorchSession : public runtime::Session {
   void speak(const at::Tensor& slot) {
     const at::Tensor pcm = slot.to(at::kFloat).contiguous();
     queue_.insert(queue_.end(), pcm.data_ptr<float>(), pcm.data_ptr<float>() + pcm.numel());
+  }
+
+  /// What is said in place of the model's `token`: a greeting, an end or words that were asked for.
+  int64_t replaced(int64_t token, bool in_turn) {
+    const models::SamplerConfig& ids = sampler_.config();
+    if (std::exchange(greeting_due_, false)) return ids.text_bos;
+    if (!forced_.empty()) {
+      const int64_t next = forced_.front();
+      if (in_turn && token == ids.text_eos && next != ids.text_eos) {  // It yields to the user.
+        forced_.clear();
+        is_reciting_ = false;
+        return token;
+      }
+      forced_.pop_front();
+      return next;
+    }
+    // After given words the voice catches up; the model says when it has, and adds none.
+    if (!is_reciting_) return token;
+    is_reciting_ = token != ids.text_eos;
+    return is_reciting_ ? ids.text_pad : token;
   }
 
   /// Text and turn events of one token.
@@ -213,6 +248,8 @@ class TorchSession : public runtime::Session {
   std::optional<models::StreamingDecoder> user_text_;
   bool user_has_spoken_ = false;
   bool greeting_due_ = false;
+  std::deque<int64_t> forced_;  // Text tokens of the next steps, whatever the model draws.
+  bool is_reciting_ = false;    // From say() to the end of that turn.
   int64_t last_ctc_ = -1;
   float speaking_ = 0.0F;
   std::vector<float> queue_;  // Output samples not yet given; at most delay_blocks + 1 blocks.
@@ -372,6 +409,7 @@ class TorchEngine : public runtime::Engine {
     info_.encoder_lookahead_samples = static_cast<int>(parts_.encoder_lookahead_samples);
     info_.codec_latency_samples = static_cast<int>(parts_.codec->overlap_samples());
     info_.num_codebooks = static_cast<int>(parts_.codec->num_codebooks());
+    info_.can_say = true;
     info_.has_user_text = parts_.ctc_tokenizer != nullptr;
     const c10::InferenceMode inference;
     info_.has_user_activity =

@@ -88,7 +88,17 @@ struct CountingCodec : codecs::CodecDecoder {
 struct WordTokenizer : models::Tokenizer {
   explicit WordTokenizer(std::vector<std::string> all) : words(std::move(all)) {}
   int64_t vocab_size() const override { return static_cast<int64_t>(words.size()); }
-  std::vector<int64_t> encode(std::string_view) const override { return {}; }
+  std::vector<int64_t> encode(std::string_view text) const override {
+    std::vector<int64_t> ids;
+    std::string rest = ' ' + std::string(text);
+    for (size_t id = 0; !rest.empty() && id < words.size(); ++id)
+      if (!words[id].empty() && rest.starts_with(words[id])) {
+        rest.erase(0, words[id].size());
+        ids.push_back(static_cast<int64_t>(id));
+        id = 0;
+      }
+    return ids;
+  }
   std::string id_to_piece(int64_t id) const override { return words.at(static_cast<size_t>(id)); }
   std::optional<int64_t> piece_to_id(std::string_view) const override { return {}; }
   std::string bytes_of(int64_t id) const override { return words.at(static_cast<size_t>(id)); }
@@ -316,6 +326,38 @@ TEST_CASE("greeting: the agent opens the first turn only when asked", "[unit]") 
   CHECK(out[1].agent_text == "hello");
   session->reset();
   CHECK(run(*session, {block(0)})[0].agent_turn_started);
+}
+
+TEST_CASE("a turn ends when asked, and given words are said until the model ends or yields",
+          "[unit]") {
+  const auto engine = engine::make_torch_engine(make_parts());
+  CHECK(engine->info().can_say);
+  const auto session = engine->make_session({});
+  session->end_turn();  // Nothing to end.
+  run(*session, {block(1), block(3)});
+  session->end_turn();
+  const auto ended = run(*session, {block(4), block(0)});
+  CHECK(ended[0].text_token == 2);
+  CHECK(ended[0].agent_turn_ended);
+  CHECK(ended[1].text_token == 0);
+
+  session->say("hello there");
+  // The model's own words (3) are not said, not even after the given ones; its end is.
+  const auto said = run(*session, {block(0), block(3), block(0), block(3), block(2), block(3)});
+  std::vector<int> tokens;
+  for (const auto& step : said) tokens.push_back(step.text_token);
+  CHECK(tokens == std::vector<int>{1, 3, 4, 0, 2, 3});
+  CHECK(said[0].agent_turn_started);
+  CHECK(said[4].agent_turn_ended);
+
+  session->reset();
+  run(*session, {block(1), block(4)});
+  session->say("hello there");  // While it speaks: that turn ends first.
+  const auto cut = run(*session, {block(0), block(0), block(2), block(0)});
+  CHECK(cut[0].agent_turn_ended);
+  CHECK(cut[1].agent_turn_started);
+  CHECK(cut[2].agent_turn_ended);  // The model yields: the words are dropped.
+  CHECK(cut[3].text_token == 0);
 }
 
 TEST_CASE("a failed step poisons its session alone, reset heals", "[unit]") {

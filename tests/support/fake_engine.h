@@ -2,12 +2,14 @@
 // An engine without a model, for tests of everything around it: what it says, when, and how it
 // fails is a script.
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -47,6 +49,11 @@ class FakeSession : public runtime::Session {
   explicit FakeSession(const FakeScript& script) : Session(script.info), script_(&script) {}
 
   void begin_turn() override { begun_ = {{step_, script_->begun.num_steps, script_->begun.text}}; }
+  void end_turn() override { ended_at_ = step_; }
+  void say(std::string_view text) override {
+    const std::string words(text);
+    begun_ = {{step_, std::count(words.begin(), words.end(), ' ') + 1, words}};
+  }
 
  private:
   void do_step(std::span<const float> block, runtime::StepOutput& out) override {
@@ -68,8 +75,10 @@ class FakeSession : public runtime::Session {
     for (const FakeReply& reply : replies) {
       const std::int64_t into = t - reply.first_step;
       if (into < 0 || into >= reply.num_steps) continue;
+      const bool is_cut = ended_at_ > reply.first_step && ended_at_ < reply.first_step + reply.num_steps;
+      if (is_cut && t > ended_at_) continue;
       out.agent_turn_started = into == 0;
-      out.agent_turn_ended = into == reply.num_steps - 1;
+      out.agent_turn_ended = into == reply.num_steps - 1 || (is_cut && t == ended_at_);
       out.agent_text = word(reply.text, into);
       for (std::size_t i = 0; i < size; ++i) {
         const auto n =
@@ -85,6 +94,7 @@ class FakeSession : public runtime::Session {
   void do_reset() override {
     step_ = 0;
     begun_.reset();
+    ended_at_ = -1;
   }
 
   /// The index-th word of text, later ones with their leading space; empty past the end.
@@ -97,7 +107,7 @@ class FakeSession : public runtime::Session {
   }
 
   const FakeScript* script_;
-  std::int64_t step_ = 0;
+  std::int64_t step_ = 0, ended_at_ = -1;
   std::optional<FakeReply> begun_;
 };
 
