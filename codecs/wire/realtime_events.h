@@ -27,8 +27,9 @@ struct RealtimeError {
 };
 
 enum class RealtimeProfile {
-  kGa,    ///< Only names of general availability.
-  kBeta,  ///< The names of 2024, for connections with the header OpenAI-Beta: realtime=v1.
+  kGa,      ///< Only names of general availability.
+  kBeta,    ///< The names of 2024, for connections with the header OpenAI-Beta: realtime=v1.
+  kDuplex,  ///< As kGa, and session.update may name fields in either way (duplex_events.h).
 };
 
 struct RealtimeContent {

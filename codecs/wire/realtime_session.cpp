@@ -357,6 +357,17 @@ struct RealtimeSession::Impl {
           has_spoken);
     }
   }
+
+  /// Fields that only the beta has go its way, the others that of general availability.
+  void merge_both(Json& target, const Json& patch, bool has_spoken) {
+    Json flat = Json::object(), nested = Json::object();
+    for (const auto& [key, value] : patch.items())
+      (key == "temperature" || (find_rule(key) == nullptr && find_beta_rule(key) != nullptr)
+           ? flat
+           : nested)[key] = value;
+    merge(target, nested, "", has_spoken);
+    merge_beta(target, flat, has_spoken);
+  }
 };
 
 RealtimeSession::RealtimeSession(const Config& config) : impl_(std::make_unique<Impl>()) {
@@ -397,10 +408,11 @@ std::optional<RealtimeError> RealtimeSession::update(std::string_view session_js
   try {
     const Json patch = parse_object(session_json, RealtimeLimits());
     Json changed = impl_->session;
-    if (impl_->config.profile == RealtimeProfile::kBeta)
-      impl_->merge_beta(changed, patch, has_spoken);
-    else
-      impl_->merge(changed, patch, "", has_spoken);
+    switch (impl_->config.profile) {
+      case RealtimeProfile::kGa: impl_->merge(changed, patch, "", has_spoken); break;
+      case RealtimeProfile::kBeta: impl_->merge_beta(changed, patch, has_spoken); break;
+      case RealtimeProfile::kDuplex: impl_->merge_both(changed, patch, has_spoken); break;
+    }
     impl_->session = std::move(changed);
     impl_->read_settings();
     return std::nullopt;
@@ -411,9 +423,13 @@ std::optional<RealtimeError> RealtimeSession::update(std::string_view session_js
 
 const RealtimeSettings& RealtimeSession::settings() const noexcept { return impl_->settings; }
 RealtimeProfile RealtimeSession::profile() const noexcept { return impl_->config.profile; }
+void RealtimeSession::set_profile(RealtimeProfile profile) noexcept {
+  impl_->config.profile = profile;
+}
+void RealtimeSession::set_expires_at(std::int64_t unix_s) { impl_->session["expires_at"] = unix_s; }
 
 std::string RealtimeSession::to_json() const {
-  if (impl_->config.profile == RealtimeProfile::kGa) return text_of(impl_->session);
+  if (impl_->config.profile != RealtimeProfile::kBeta) return text_of(impl_->session);
   Json flat;
   for (const auto& rule : kRules)
     if (*rule.beta_path != '\0' && impl_->session.contains(pointer(rule.path)))

@@ -64,6 +64,8 @@ class RealtimeSession {
   /// The object for session.created and session.updated, in the profile's names.
   std::string to_json() const;
   RealtimeProfile profile() const noexcept;
+  void set_profile(RealtimeProfile profile) noexcept;
+  void set_expires_at(std::int64_t unix_s);
 
  private:
   struct Impl;

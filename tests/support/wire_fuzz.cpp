@@ -5,6 +5,9 @@
 #include <cstring>
 #include <string>
 
+#include "codecs/wire/duplex_events.h"
+#include "codecs/wire/duplex_writer.h"
+#include "codecs/wire/live_events.h"
 #include "codecs/wire/moshi_frame.h"
 #include "codecs/wire/ogg_opus_decoder.h"
 #include "codecs/wire/realtime_events.h"
@@ -117,6 +120,42 @@ void fuzz_realtime(std::span<const uint8_t> input) {
     const auto error = session.update(said, false);
     DUET_CHECK_MSG(!error, error ? error->message : "");
     DUET_CHECK(session.to_json() == said);
+  }
+}
+
+void fuzz_duplex_live(std::span<const uint8_t> input) {
+  const std::string_view text(reinterpret_cast<const char*>(input.data()), input.size());
+  wire::DuplexReader reader;
+  wire::DuplexWriter writer;
+  wire::LiveWriter live;
+  wire::RealtimeSession session(
+      {.id = "duplex-1", .model = "m", .profile = wire::RealtimeProfile::kDuplex});
+  wire::DuplexState state;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view line = text.substr(at, end - at);
+    at = end + 1;
+    auto read = reader.read(line);
+    if (const auto* event = std::get_if<wire::DuplexEvent>(&read)) {
+      DUET_CHECK(event->played_ms >= 0 && event->server_event_seq >= 0);
+      DUET_CHECK(wire::is_utf8(writer.turn_event(state, *event)));
+    } else if (const auto* plain = std::get_if<wire::ClientEvent>(&read)) {
+      if (plain->type == wire::ClientEventType::kSessionUpdate)
+        static_cast<void>(session.update(plain->session_json, false));
+      DUET_CHECK(
+          wire::is_utf8(writer.session("session.updated", session, reader.settings(), state)));
+    } else {
+      DUET_CHECK(!std::get<wire::RealtimeError>(read).code.empty());
+    }
+    static_cast<void>(wire::asks_for_duplex(line));
+    const auto parsed = wire::parse_live_event(line);
+    if (const auto* error = std::get_if<wire::RealtimeError>(&parsed)) {
+      DUET_CHECK(!error->code.empty() && wire::is_utf8(live.error(*error)));
+    } else {
+      const auto& event = std::get<wire::LiveEvent>(parsed);
+      DUET_CHECK(event.settings.rate_hz >= 8000);
+      DUET_CHECK(wire::is_utf8(live.acknowledged(event)));
+    }
   }
 }
 

@@ -16,5 +16,7 @@ void fuzz_ogg_opus(std::span<const uint8_t> input);
 void fuzz_moshi_frame(std::span<const uint8_t> input);
 /// Events, session updates in both profiles, and the answers written to them.
 void fuzz_realtime(std::span<const uint8_t> input);
+/// Lines of events: of the duplex extensions, with one reader for all; and of GPT-Live.
+void fuzz_duplex_live(std::span<const uint8_t> input);
 
 }  // namespace duet::test

@@ -102,3 +102,18 @@ TEST_CASE("damaged Realtime events break nothing", "[property]") {
     seeds.emplace_back(text.begin(), text.end());
   run(seeds, [](const Bytes& bytes) { duet::test::fuzz_realtime(bytes); });
 }
+
+TEST_CASE("damaged events of the duplex extensions and of GPT-Live break nothing", "[property]") {
+  std::vector<Bytes> seeds;
+  for (
+      const std::string text :
+      {R"({"type":"session.update","session":{"overlap_policy":"listen_only","extra_body":{"auto_response":false},"input_audio_format":"pcm_f32le","sample_rate_hz":16000}}
+{"type":"input_audio_buffer.append","audio":"AAAAPwAAgL8="}
+{"type":"playback.ack","item_id":"i","played_ms":80,"truncate":true})",
+       R"({"type":"session.resume","session_id":"s","resume_token":"t","last_received_server_event_seq":7}
+{"type":"turn.signal","event":"nod","payload":{"a":[1,2]}})",
+       R"({"type":"session.start","session":{"model":"m","audio":{"format":{"type":"audio/pcm","rate":16000}},"delegation":{"type":"client"}}}
+{"type":"session.commentary.append","delegation_id":null,"content":"words"})"})
+    seeds.emplace_back(text.begin(), text.end());
+  run(seeds, duet::test::fuzz_duplex_live);
+}
