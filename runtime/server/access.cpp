@@ -15,13 +15,6 @@ namespace {
 constexpr std::string_view kKeyProtocol = "openai-insecure-api-key.";
 constexpr std::size_t kMaxSecrets = 1024;
 
-std::string digest(std::string_view text) {
-  std::string out(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(),
-         reinterpret_cast<unsigned char*>(out.data()));
-  return out;
-}
-
 /// Calls `visit` with each element of "a, b,c", blanks removed.
 template <class Visit>
 void each_element(std::string_view list, Visit visit) {
@@ -41,6 +34,17 @@ std::string_view host_name(std::string_view host) {
 }
 
 }  // namespace
+
+std::string sha256(std::string_view text) {
+  std::string out(SHA256_DIGEST_LENGTH, '\0');
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(),
+         reinterpret_cast<unsigned char*>(out.data()));
+  return out;
+}
+
+bool equal_in_constant_time(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
 
 std::string random_hex(int num_bytes) {
   std::vector<unsigned char> bytes(static_cast<std::size_t>(num_bytes));
@@ -75,11 +79,11 @@ Access::Access(const ServerConfig& config)
     : origins_(config.origins),
       hosts_(config.hosts),
       guards_host_(config.tokens.empty() && is_loopback(config.address)) {
-  for (const auto& token : config.tokens) digests_.push_back(digest(token));
+  for (const auto& token : config.tokens) digests_.push_back(sha256(token));
 }
 
 bool Access::knows(std::string_view token) {
-  const std::string shown = digest(token);
+  const std::string shown = sha256(token);
   bool found = false;  // Every token is compared, whole: the time taken tells nothing.
   for (const auto& known : digests_)
     found |= CRYPTO_memcmp(shown.data(), known.data(), shown.size()) == 0;
@@ -137,7 +141,7 @@ Access::Secret Access::make_secret(double ttl_s) {
     secrets_.erase(
         std::min_element(secrets_.begin(), secrets_.end(),
                          [](const auto& a, const auto& b) { return a.second < b.second; }));
-  secrets_[digest(secret.value)] = now + ttl;
+  secrets_[sha256(secret.value)] = now + ttl;
   return secret;
 }
 

@@ -58,5 +58,9 @@ std::string choose_subprotocol(std::string_view offered);
 std::string query_value(std::string_view query, std::string_view name);
 /// `num_bytes` random bytes as hexadecimal digits, from OpenSSL's generator.
 std::string random_hex(int num_bytes);
+/// 32 bytes.
+std::string sha256(std::string_view text);
+/// In a time that does not tell how much of them is equal.
+bool equal_in_constant_time(std::string_view a, std::string_view b);
 
 }  // namespace duet::server

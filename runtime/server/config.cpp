@@ -49,6 +49,11 @@ void ServerConfig::validate() const {
   check_range<std::size_t>("max_message_bytes", max_message_bytes, 1u << 16, 64u << 20);
   check_range("max_messages_per_s", max_messages_per_s, 1.0, 1e6);
   check_range<std::size_t>("max_queued_bytes", max_queued_bytes, 1u << 16, 1u << 30);
+  check_range("resume_grace_s", resume_grace_s, 0.0, 3600.0);
+  check_range("queue.max_waiting", queue_max_waiting, 0, 10000);
+  check_range("queue.max_wait_s", queue_max_wait_s, 1.0, 3600.0);
+  check_range("watchdog.silent_s", watchdog_silent_s, 0.0, 3600.0);
+  check_range("delegate.timeout_s", delegate_timeout_s, 0.1, 60.0);
   check_range("drain_s", drain_s, 0.0, 3600.0);
   check_range("temperature", temperature, 0.0, 2.0);
   if (tls_cert.empty() != tls_key.empty())
@@ -86,6 +91,20 @@ ServerConfig read_server_config(const core::ConfigReader& reader) {
   integer("max_message_bytes", config.max_message_bytes);
   config.max_messages_per_s = reader.get_double("max_messages_per_s", config.max_messages_per_s);
   integer("max_queued_bytes", config.max_queued_bytes);
+  config.resume_grace_s = reader.get_double("resume_grace_s", config.resume_grace_s);
+  const auto queue = reader.sub_or_empty("queue");
+  config.queue_max_waiting = static_cast<int>(
+      queue.get_int("max_waiting", config.queue_max_waiting, core::IntRange{0, 10000}));
+  config.queue_max_wait_s = queue.get_double("max_wait_s", config.queue_max_wait_s);
+  config.refuse_before_upgrade =
+      reader.get_bool("refuse_before_upgrade", config.refuse_before_upgrade);
+  config.watchdog_silent_s =
+      reader.sub_or_empty("watchdog").get_double("silent_s", config.watchdog_silent_s);
+  const auto delegate = reader.sub_or_empty("delegate");
+  config.delegate_command = delegate.get_string_list("command", config.delegate_command);
+  config.delegate_timeout_s = delegate.get_double("timeout_s", config.delegate_timeout_s);
+  config.recording_folder =
+      reader.sub_or_empty("recording").get_string("folder", config.recording_folder);
   config.drain_s = reader.get_double("drain_s", config.drain_s);
   config.temperature = reader.get_double("temperature", config.temperature);
   config.instance_name = reader.get_string("instance_name", config.instance_name);
@@ -127,7 +146,15 @@ std::string to_yaml(const ServerConfig& config) {
        << "\nmax_connections_per_address: " << config.max_connections_per_address
        << "\nmax_message_bytes: " << config.max_message_bytes
        << "\nmax_messages_per_s: " << config.max_messages_per_s
-       << "\nmax_queued_bytes: " << config.max_queued_bytes << "\ndrain_s: " << config.drain_s
+       << "\nmax_queued_bytes: " << config.max_queued_bytes
+       << "\nresume_grace_s: " << config.resume_grace_s
+       << "\nqueue:\n  max_waiting: " << config.queue_max_waiting
+       << "\n  max_wait_s: " << config.queue_max_wait_s
+       << "\nrefuse_before_upgrade: " << config.refuse_before_upgrade
+       << "\nwatchdog:\n  silent_s: " << config.watchdog_silent_s
+       << "\ndelegate:\n  command: " << yaml_list(config.delegate_command)
+       << "\n  timeout_s: " << config.delegate_timeout_s << "\nrecording:\n  folder: \""
+       << config.recording_folder << "\"\ndrain_s: " << config.drain_s
        << "\ntemperature: " << config.temperature << "\ninstance_name: \"" << config.instance_name
        << "\"\n";
   return text.str();

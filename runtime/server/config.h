@@ -27,8 +27,16 @@ struct ServerConfig {
   std::size_t max_message_bytes = 21u << 20;  ///< Of Realtime; Moshi's have 1 MiB.
   double max_messages_per_s = 1000.0;         ///< Of a connection; faster ones are read later.
   std::size_t max_queued_bytes = 2u << 20;    ///< To a slow reader, before audio is dropped.
-  double drain_s = 30.0;                      ///< On SIGTERM conversations may go on so long.
-  double temperature = 0.0;                   ///< Of every conversation.
+  double resume_grace_s = 30.0;  ///< A dropped connection keeps its conversation; 0: not.
+  int queue_max_waiting = 0;  ///< Clients that may wait for a seat; 0: who comes late is refused.
+  double queue_max_wait_s = 120.0;     ///< How long.
+  bool refuse_before_upgrade = false;  ///< Full: HTTP 503, for a balancer that then asks another.
+  double watchdog_silent_s = 0.0;      ///< After a turn of the user, then the agent speaks; 0: off.
+  std::vector<std::string> delegate_command = {};  ///< The operator's program: delegate.h.
+  double delegate_timeout_s = 5.0;
+  std::string recording_folder = {};  ///< For conversations whose client agrees; empty: none.
+  double drain_s = 30.0;              ///< On SIGTERM conversations may go on so long.
+  double temperature = 0.0;           ///< Of every conversation.
   std::string instance_name = "duet";
 
   /// Throws core::ConfigError naming the key.

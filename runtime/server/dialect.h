@@ -50,6 +50,12 @@ class Dialect {
   virtual void on_tick(Clock::time_point now) = 0;
   /// The server is about to close the conversation.
   virtual void on_shutdown() = 0;
+  /// The server drains, and closes the conversation in `left_s`.
+  virtual void on_drain(double /*left_s*/) {}
+  /// The client is back on a new connection, with everything up to number `seq`.
+  virtual void on_resumed(std::int64_t /*seq*/) {}
+  /// The conversation leaves this connection for another one.
+  virtual void on_replaced() {}
   /// False: the client is ahead of the model; read no more until it is true again.
   virtual bool wants_input() = 0;
 };
@@ -60,6 +66,7 @@ class InputPath {
   InputPath(Seat& seat, int rate_hz);
   /// From now on the samples are at this rate.
   void set_rate(int rate_hz);
+  int rate_hz() const noexcept { return resampler_.input_rate_hz(); }
   void feed(std::span<const float> samples);
   /// Moves waiting blocks into the seat; false when some are left.
   bool pump();
@@ -81,6 +88,7 @@ class LimitWatch {
   enum class Event { kNone, kWarnLength, kWarnIdle, kEndLength, kEndIdle };
   LimitWatch(const SessionLimits& limits, Clock::time_point start);
   void touch(Clock::time_point now) noexcept;  ///< The client sent audio.
+  void set_idle(double idle_s) noexcept { limits_.idle_s = idle_s; }
   Event check(Clock::time_point now) noexcept;
 
  private:

@@ -36,12 +36,13 @@ HttpReply page_file(std::string_view name) {
 json sessions_json(const ServerState& state) {
   return {{"sessions", state.scheduler->num_sessions()},
           {"capacity", state.scheduler->max_sessions()},
+          {"parked", state.metrics->sessions_parked.load()},
+          {"waiting", state.metrics->waiting.load()},
           {"draining", state.is_draining.load()}};
 }
 
 HttpReply readiness(const ServerState& state) {
-  const bool is_full = state.scheduler->num_sessions() >= state.scheduler->max_sessions();
-  return json_reply(sessions_json(state), is_full || state.is_draining ? 503 : 200);
+  return json_reply(sessions_json(state), is_full(state) || state.is_draining ? 503 : 200);
 }
 
 HttpReply build_info(const ServerState& state) {
@@ -83,6 +84,10 @@ HttpReply client_secret(ServerState& state, const RequestHead& request) {
 
 }  // namespace
 
+bool is_full(const ServerState& state) {
+  return state.scheduler->num_sessions() >= state.scheduler->max_sessions();
+}
+
 HttpReply check_access(ServerState& state, const RequestHead& request) {
   if (!state.access->is_host_allowed(request))
     return error_reply(403, "host_not_allowed", "this server is not called " + request.host);
@@ -106,7 +111,8 @@ HttpReply answer(ServerState& state, const RequestHead& request) {
   if (is_get && request.path == "/v1/models") return models(state);
   if (request.method == "POST" && request.path == "/v1/realtime/client_secrets")
     return client_secret(state, request);
-  if (request.path == "/api/chat" || request.path == "/v1/realtime")
+  if (request.path == "/api/chat" || request.path == "/v1/realtime" ||
+      request.path == "/v1/duplex" || request.path == "/v1/live/sessions")
     return error_reply(426, "upgrade_required", "this is a WebSocket");
   return error_reply(is_get ? 404 : 405, "not_found", "no such page");
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "runtime/server/access.h"
+#include "runtime/server/delegate.h"
 #include "runtime/server/scheduler.h"
 
 namespace duet::server {
@@ -19,9 +20,10 @@ struct HttpReply {
 /// What the answers are about. Must outlive the calls.
 struct ServerState {
   const ServerConfig* config = nullptr;
-  const Scheduler* scheduler = nullptr;
-  const Metrics* metrics = nullptr;
+  Scheduler* scheduler = nullptr;
+  Metrics* metrics = nullptr;
   Access* access = nullptr;
+  Delegate* delegate = nullptr;  ///< Null: the operator has no program.
   std::atomic<bool> is_draining{false};
 };
 
@@ -30,6 +32,8 @@ struct ServerState {
 /// readiness and the page need no token.
 HttpReply answer(ServerState& state, const RequestHead& request);
 
+/// Whether a new conversation would find a seat.
+bool is_full(const ServerState& state);
 /// 403 or 401 for what may not connect; status 200 when it may.
 HttpReply check_access(ServerState& state, const RequestHead& request);
 

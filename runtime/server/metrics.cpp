@@ -58,6 +58,23 @@ std::string Metrics::to_text() const {
       "counter", sessions_refused);
   one("duet_sessions_failed_total", "Conversations ended by a failed step.", "counter",
       sessions_failed);
+  one("duet_sessions_parked", "Conversations whose client is away and may come back.", "gauge",
+      sessions_parked);
+  one("duet_sessions_resumed_total", "Conversations taken up again on a new connection.", "counter",
+      sessions_resumed);
+  one("duet_sessions_abandoned_total", "Conversations to which nobody came back in time.",
+      "counter", sessions_abandoned);
+  one("duet_waiting", "Clients in the queue for a seat.", "gauge", waiting);
+  one("duet_watchdog_fired_total", "Times that a silent agent was made to speak.", "counter",
+      watchdog_fired);
+  one("duet_delegations_asked_total", "Questions to the operator's program.", "counter",
+      delegations_asked);
+  one("duet_delegations_answered_total", "Questions that it answered in time.", "counter",
+      delegations_answered);
+  one("duet_delegations_failed_total", "Questions that it did not answer in time.", "counter",
+      delegations_failed);
+  one("duet_recordings_total", "Conversations recorded, operator and client agreeing.", "counter",
+      recordings);
   one("duet_connections_refused_total", "Connections over a limit.", "counter",
       connections_refused);
   one("duet_auth_refused_total", "Requests without a valid token, origin or host.", "counter",

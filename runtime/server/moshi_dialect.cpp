@@ -27,9 +27,11 @@ wire::OggOpusEncoder::Config encoder_config(int bitrate_bps) {
 
 class MoshiDialect : public Dialect {
  public:
-  MoshiDialect(Link& link, Seat& seat, Metrics& metrics, const MoshiDialectOptions& options)
+  MoshiDialect(Link& link, Seat& seat, Metrics& metrics, Companion& companion,
+               const MoshiDialectOptions& options)
       : link_(&link),
         metrics_(&metrics),
+        companion_(&companion),
         options_(options),
         input_(seat, kOpusRateHz),
         to_opus_(seat.info().output_rate_hz, kOpusRateHz),
@@ -68,6 +70,7 @@ class MoshiDialect : public Dialect {
       return;
     }
     clock_.follow(step);
+    companion_->follow(step, clock_);
     const std::vector<float>* pcm = &step.out.pcm;
     if (to_opus_.input_rate_hz() != kOpusRateHz) {
       resampled_.clear();
@@ -80,14 +83,14 @@ class MoshiDialect : public Dialect {
     if (!step.out.agent_text.empty())
       link_->send_binary(wire::write_moshi_text(step.out.agent_text), Lane::kControl);
     const std::int64_t left = options_.query.max_steps - (step.index + 1);
-    if (left == warning_steps_) warn();
+    if (left == warning_steps_) warn(options_.limits.warning_s);
     if (left <= 0) end("The conversation has reached its length.", kCloseNormal);
   }
 
   void on_tick(Clock::time_point now) override {
     switch (limits_.check(now)) {
       case LimitWatch::Event::kWarnLength:
-      case LimitWatch::Event::kWarnIdle: warn(); break;
+      case LimitWatch::Event::kWarnIdle: warn(options_.limits.warning_s); break;
       case LimitWatch::Event::kEndLength:
         end("The conversation has reached its length.", kCloseNormal);
         break;
@@ -96,6 +99,7 @@ class MoshiDialect : public Dialect {
     }
   }
 
+  void on_drain(double left_s) override { warn(left_s); }
   void on_shutdown() override { end("The server is shutting down.", kCloseGoingAway); }
   bool wants_input() override { return input_.pump(); }
 
@@ -112,11 +116,10 @@ class MoshiDialect : public Dialect {
   }
 
   /// Kind 5 is the one message that the web client shows to its user; the others ignore it.
-  void warn() {
+  void warn(double left_s) {
     link_->send_binary(
         wire::write_moshi_error("This conversation ends in " +
-                                std::to_string(static_cast<int>(options_.limits.warning_s)) +
-                                " seconds."),
+                                std::to_string(static_cast<int>(left_s)) + " seconds."),
         Lane::kControl);
   }
 
@@ -127,6 +130,7 @@ class MoshiDialect : public Dialect {
 
   Link* link_;
   Metrics* metrics_;
+  Companion* companion_;
   MoshiDialectOptions options_;
   InputPath input_;
   audio::Resampler to_opus_;
@@ -142,8 +146,9 @@ class MoshiDialect : public Dialect {
 }  // namespace
 
 std::unique_ptr<Dialect> make_moshi_dialect(Link& link, Seat& seat, Metrics& metrics,
+                                            Companion& companion,
                                             const MoshiDialectOptions& options) {
-  return std::make_unique<MoshiDialect>(link, seat, metrics, options);
+  return std::make_unique<MoshiDialect>(link, seat, metrics, companion, options);
 }
 
 void refuse_moshi(Link& link) {

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "codecs/wire/moshi_query.h"
+#include "runtime/server/companion.h"
 #include "runtime/server/dialect.h"
 
 namespace duet::server {
@@ -18,8 +19,9 @@ struct MoshiDialectOptions {
   int opus_bitrate_bps = 32000;
 };
 
-/// `link`, `seat` and `metrics` must outlive it.
+/// `link`, `seat`, `metrics` and `companion` must outlive it.
 std::unique_ptr<Dialect> make_moshi_dialect(Link& link, Seat& seat, Metrics& metrics,
+                                            Companion& companion,
                                             const MoshiDialectOptions& options);
 /// What a client hears when all seats are taken: an error message, then close 1013.
 void refuse_moshi(Link& link);

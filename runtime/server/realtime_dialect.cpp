@@ -3,23 +3,13 @@
 #include <cmath>
 #include <utility>
 
-#include "codecs/wire/realtime_writer.h"
-#include "runtime/server/realtime_items.h"
-#include "runtime/server/realtime_response.h"
-#include "runtime/server/turn_clock.h"
+#include "runtime/server/realtime_conversation.h"
 
 namespace duet::server {
 namespace {
 
-using wire::ClientEvent;
-using wire::ClientEventType;
-using wire::RealtimeError;
-using wire::ResponseStatus;
-
 /// Words come up to this many steps after the speech they were heard in.
 constexpr int kLateWordSteps = 8;
-/// After response.create the model has so many steps to begin by itself before it is made to.
-constexpr int kBeginSteps = 6;
 /// The voice may ring on after the end of the words: until it is quiet for two steps, at most 1 s.
 constexpr int kTailSteps = 12, kTailQuietSteps = 2;
 constexpr double kTailLevel = 0.003;  // -50 dBFS.
@@ -30,244 +20,78 @@ double level(std::span<const float> pcm) {
   return pcm.empty() ? 0.0 : std::sqrt(sum / static_cast<double>(pcm.size()));
 }
 
-class RealtimeDialect : public Dialect {
- public:
-  RealtimeDialect(Link& link, Seat& seat, Metrics& metrics, const RealtimeDialectOptions& options)
-      : link_(&link),
-        seat_(&seat),
-        metrics_(&metrics),
-        limits_(options.limits, Clock::now()),
-        session_(options.session),
-        writer_(options.session.profile),
-        items_(options.session.id.substr(options.session.id.find('_') + 1), options.max_items),
-        conversation_id_("conv_" + options.session.id),
-        reader_(session_.settings().input_format),
-        input_(seat, wire::rate_hz(session_.settings().input_format)),
-        clock_(seat.info(), metrics),
-        response_(link, writer_, items_, seat.info().output_rate_hz) {}
+}  // namespace
 
-  void open() override { send(writer_.session_created(session_)); }
-  void on_message(std::span<const std::uint8_t> message, bool is_text) override;
-  void on_step(Step& step) override;
-  void on_tick(Clock::time_point now) override;
-  void on_shutdown() override {
-    response_.end(ResponseStatus::kIncomplete, "");
-    link_->close(kCloseGoingAway, "The server is shutting down.");
+using wire::ClientEvent;
+using wire::RealtimeError;
+using wire::ResponseStatus;
+
+RealtimeConversation::RealtimeConversation(RelayLink& link, Seat& seat, Metrics& metrics,
+                                           Companion& companion,
+                                           const RealtimeDialectOptions& options)
+    : link_(&link),
+      seat_(&seat),
+      metrics_(&metrics),
+      companion_(&companion),
+      options_(options),
+      limits_(options.limits, Clock::now()),
+      session_(options.session),
+      writer_(options.session.profile),
+      items_(options.session.id.substr(options.session.id.find_first_of("_-") + 1),
+             options.max_items),
+      conversation_id_("conv_" + options.session.id),
+      reader_(session_.settings().input_format),
+      input_(seat, wire::rate_hz(session_.settings().input_format)),
+      clock_(seat.info(), metrics),
+      response_(link, writer_, items_, seat.info().output_rate_hz) {
+  if (options.session.profile == wire::RealtimeProfile::kDuplex) become_duplex();
+}
+
+void RealtimeConversation::open() {
+  send(duplex_ ? session_event("session.created") : writer_.session_created(session_));
+  if (duplex_) send(session_event("session.updated"));
+}
+
+void RealtimeConversation::on_message(std::span<const std::uint8_t> message, bool) {
+  const std::string_view text(reinterpret_cast<const char*>(message.data()), message.size());
+  if (!std::exchange(has_started_, true) && !duplex_ &&
+      session_.profile() == wire::RealtimeProfile::kGa && wire::asks_for_duplex(text))
+    become_duplex();
+  if (duplex_) {
+    auto read = duplex_->reader.read(text);
+    if (auto* event = std::get_if<wire::DuplexEvent>(&read)) return handle(*event);
+    if (auto* event = std::get_if<ClientEvent>(&read)) return handle(*event);
+    return send_error(std::get<RealtimeError>(read));
   }
-  bool wants_input() override { return input_.pump(); }
-
- private:
-  void send(std::string event) {
-    if (!event.empty()) link_->send_text(std::move(event), Lane::kControl);
-  }
-  void refuse(const ClientEvent& event, const char* code, std::string message,
-              const char* param = "") {
-    send(writer_.error(
-        {.code = code, .message = std::move(message), .param = param, .event_id = event.event_id}));
-  }
-  void handle(ClientEvent& event);
-  void update(const ClientEvent& event);
-  void append(const ClientEvent& event);
-  void commit(const ClientEvent& event);
-  void create_item(ClientEvent& event);
-  void retrieve(const ClientEvent& event);
-  void remove(const ClientEvent& event);
-  void truncate(const ClientEvent& event);
-  void create_response(const ClientEvent& event);
-  void cancel(const ClientEvent& event);
-  void stop_response(const char* reason);
-  void fail(const char* code, const std::string& message, int close_code);
-
-  void follow_user(const Step& step);
-  void follow_agent(const Step& step);
-  void open_user_turn(double at_s);
-  void make_user_item();
-  void finish_transcript();
-
-  Link* link_;
-  Seat* seat_;
-  Metrics* metrics_;
-  LimitWatch limits_;
-  wire::RealtimeSession session_;
-  wire::RealtimeWriter writer_;
-  RealtimeItems items_;
-  std::string conversation_id_;
-  std::string last_item_id_;
-  wire::PcmReader reader_;
-  InputPath input_;
-  TurnClock clock_;
-  RealtimeResponse response_;
-  UserTurn user_;
-  bool response_asked_ = false;  // response.create, and its response is still to come.
-  bool is_unheard_ = false;      // The agent's present turn began without a response.
-  bool is_ending_ = false;       // The words have ended, the voice rings on.
-  int num_tail_ = 0, num_quiet_ = 0;
-  double heard_s_ = 0.0;  // Audio appended since the last commit.
-  std::vector<float> samples_;
-};
-
-void RealtimeDialect::on_message(std::span<const std::uint8_t> message, bool) {
-  auto parsed =
-      wire::parse_client_event({reinterpret_cast<const char*>(message.data()), message.size()});
-  if (const auto* error = std::get_if<RealtimeError>(&parsed)) {
-    metrics_->bad_messages.fetch_add(1, std::memory_order_relaxed);
-    send(writer_.error(*error));
-    return;
-  }
+  auto parsed = wire::parse_client_event(text);
+  if (const auto* error = std::get_if<RealtimeError>(&parsed)) return send_error(*error);
   handle(std::get<ClientEvent>(parsed));
 }
 
-void RealtimeDialect::handle(ClientEvent& event) {
-  switch (event.type) {
-    case ClientEventType::kSessionUpdate: return update(event);
-    case ClientEventType::kInputAudioAppend: return append(event);
-    case ClientEventType::kInputAudioCommit: return commit(event);
-    case ClientEventType::kInputAudioClear:
-      input_.clear();
-      reader_.reset();
-      heard_s_ = 0.0;
-      return send(writer_.input_audio_cleared());
-    case ClientEventType::kOutputAudioClear:
-      return refuse(event, "unsupported_event",
-                    "output_audio_buffer.clear is for WebRTC and SIP; use response.cancel");
-    case ClientEventType::kItemCreate: return create_item(event);
-    case ClientEventType::kItemRetrieve: return retrieve(event);
-    case ClientEventType::kItemDelete: return remove(event);
-    case ClientEventType::kItemTruncate: return truncate(event);
-    case ClientEventType::kResponseCreate: return create_response(event);
-    case ClientEventType::kResponseCancel: return cancel(event);
-  }
+void RealtimeConversation::send_error(const RealtimeError& error) {
+  metrics_->bad_messages.fetch_add(1, std::memory_order_relaxed);
+  send(writer_.error(error));
 }
 
-void RealtimeDialect::update(const ClientEvent& event) {
-  if (auto error = session_.update(event.session_json, response_.has_spoken())) {
-    error->event_id = event.event_id;
-    send(writer_.error(*error));
-    return;
-  }
-  if (session_.settings().input_format != reader_.format()) {
-    reader_ = wire::PcmReader(session_.settings().input_format);
-    input_.set_rate(wire::rate_hz(reader_.format()));
-  }
-  send(writer_.session_updated(session_));
-}
-
-void RealtimeDialect::append(const ClientEvent& event) {
-  limits_.touch(Clock::now());
-  samples_.clear();
-  reader_.read(event.audio, samples_);
-  heard_s_ += static_cast<double>(samples_.size()) / wire::rate_hz(reader_.format());
-  input_.feed(samples_);
-}
-
-void RealtimeDialect::commit(const ClientEvent& event) {
-  if (heard_s_ <= 0.0 && !user_.is_open) {
-    refuse(event, "input_audio_buffer_commit_empty", "no audio came since the last commit");
-    return;
-  }
-  if (!user_.is_open) open_user_turn(0.0);
-  user_.end_s = std::max(user_.end_s, user_.begin_s + heard_s_);
-  make_user_item();
-}
-
-void RealtimeDialect::create_item(ClientEvent& event) {
-  wire::RealtimeItem item = std::move(event.item);
-  if (item.id.empty()) item.id = items_.next_id("item");
-  for (auto& content : item.content) content.audio.clear();  // Kept as words only.
-  const auto before = items_.add({.item = item}, event.previous_item_id);
-  if (!before) {
-    refuse(event, "invalid_value",
-           items_.find(item.id) != nullptr ? "an item with this id exists" : "no such item",
-           items_.find(item.id) != nullptr ? "item.id" : "previous_item_id");
-    return;
-  }
-  last_item_id_ = item.id;
-  send(writer_.item_added(item, *before));
-  send(writer_.item_done(item, *before));
-}
-
-void RealtimeDialect::retrieve(const ClientEvent& event) {
-  if (const ConversationItem* found = items_.find(event.item_id))
-    send(writer_.item_retrieved(found->item));
-  else
-    refuse(event, "item_not_found", "no such item", "item_id");
-}
-
-void RealtimeDialect::remove(const ClientEvent& event) {
-  if (items_.remove(event.item_id))
-    send(writer_.item_deleted(event.item_id));
-  else
-    refuse(event, "item_not_found", "no such item", "item_id");
-}
-
-void RealtimeDialect::truncate(const ClientEvent& event) {
-  ConversationItem* found = items_.find(event.item_id);
-  if (found == nullptr || found->item.role != "assistant") {
-    refuse(event, "item_not_found", "no such item of the assistant", "item_id");
-    return;
-  }
-  if (static_cast<double>(event.audio_end_ms) > found->audio_ms) {
-    refuse(event, "invalid_value",
-           "only " + std::to_string(static_cast<std::int64_t>(found->audio_ms)) +
-               " ms of audio were sent",
-           "audio_end_ms");
-    return;
-  }
-  if (response_.is_open() && response_.item_id() == event.item_id)
-    stop_response("client_cancelled");
-  if ((found = items_.find(event.item_id)) != nullptr) truncate_item(*found, event.audio_end_ms);
-  send(writer_.item_truncated(event.item_id, event.content_index, event.audio_end_ms));
-}
-
-void RealtimeDialect::create_response(const ClientEvent& event) {
-  if (response_.is_open() || response_asked_) {
-    refuse(event, "conversation_already_has_active_response",
-           "a response is being given; cancel it first");
-    return;
-  }
-  if (is_unheard_) {  // It speaks already: from here on it is heard.
-    is_unheard_ = false;
-    response_.begin(session_.settings(), conversation_id_);
-    return;
-  }
-  response_asked_ = true;
-  seat_->begin_turn(input_.has_heard() ? kBeginSteps : 0);
-}
-
-void RealtimeDialect::cancel(const ClientEvent& event) {
-  if (!response_.is_open() || (event.response_id && *event.response_id != response_.id())) {
-    refuse(event, "response_cancel_not_active", "no such response is being given");
-    return;
-  }
-  stop_response("client_cancelled");
-}
-
-/// Ends the response at once; what the model still says in this turn is dropped.
-void RealtimeDialect::stop_response(const char* reason) {
-  is_ending_ = false;
-  response_.end(ResponseStatus::kCancelled, reason);
-}
-
-void RealtimeDialect::fail(const char* code, const std::string& message, int close_code) {
-  response_.end(ResponseStatus::kFailed, code);
+void RealtimeConversation::refuse(const std::string& event_id, const char* code,
+                                  std::string message, const char* param) {
   send(writer_.error(
-      {.type = close_code == kCloseInternal ? "server_error" : "invalid_request_error",
-       .code = code,
-       .message = message}));
-  link_->close(close_code, message);
+      {.code = code, .message = std::move(message), .param = param, .event_id = event_id}));
 }
 
-void RealtimeDialect::on_step(Step& step) {
+void RealtimeConversation::on_step(Step& step) {
   if (!step.failure.empty()) {
     fail("internal_error", "The conversation failed.", kCloseInternal);
     return;
   }
   clock_.follow(step);
+  companion_->follow(step, clock_);
   follow_user(step);
   follow_agent(step);
+  if (duplex_) follow_duplex(step);
 }
 
-void RealtimeDialect::open_user_turn(double at_s) {
+void RealtimeConversation::open_user_turn(double at_s) {
   finish_transcript();
   user_ = {};
   user_.item_id = items_.next_id("item");
@@ -275,9 +99,13 @@ void RealtimeDialect::open_user_turn(double at_s) {
   user_.begin_s = user_.end_s = at_s;
 }
 
-void RealtimeDialect::follow_user(const Step& step) {
+void RealtimeConversation::follow_user(const Step& step) {
   const bool tells = session_.settings().detects_turns;
-  if (clock_.user_started()) {
+  if (commit_steps_ > 0) --commit_steps_;
+  if (clock_.user_started() && commit_steps_ > 0) {
+    stopping_item_id_ = user_.item_id;
+    if (tells) send(writer_.speech_started(user_.item_id, clock_.user_start_ms()));
+  } else if (clock_.user_started()) {
     if (!user_.is_open) open_user_turn(static_cast<double>(clock_.user_start_ms()) * 1e-3);
     if (tells) send(writer_.speech_started(user_.item_id, clock_.user_start_ms()));
   }
@@ -289,18 +117,32 @@ void RealtimeDialect::follow_user(const Step& step) {
     if (session_.settings().transcribes_input)
       send(writer_.transcription_delta(user_.item_id, step.out.user_text));
   }
-  if (clock_.user_stopped() && user_.is_open) {
+  if (clock_.user_stopped()) {
+    const std::string stopping = std::exchange(stopping_item_id_, "");
     user_.end_s = static_cast<double>(clock_.user_stop_ms()) * 1e-3;
-    if (tells) {
+    if (tells && user_.is_open) {
       send(writer_.speech_stopped(user_.item_id, clock_.user_stop_ms()));
       make_user_item();
+    } else if (tells && !stopping.empty()) {
+      send(writer_.speech_stopped(stopping, clock_.user_stop_ms()));
     }
   }
   if (user_.is_committed && ++user_.num_late > kLateWordSteps) finish_transcript();
 }
 
+/// An item exists and is complete; the extensions have both names for the first.
+void RealtimeConversation::announce(const wire::RealtimeItem& item,
+                                    const std::string& previous_id) {
+  std::string added = writer_.item_added(item, previous_id);
+  if (duplex_) {
+    send(added);
+    added = duplex_->writer.item_created(added);
+  }
+  send(std::move(added));
+}
+
 /// input_audio_buffer.committed and the user's item; its transcript may still grow.
-void RealtimeDialect::make_user_item() {
+void RealtimeConversation::make_user_item() {
   wire::RealtimeItem item;
   item.id = user_.item_id;
   wire::RealtimeContent content;
@@ -312,11 +154,15 @@ void RealtimeDialect::make_user_item() {
   user_.num_late = 0;
   heard_s_ = 0.0;
   send(writer_.input_audio_committed(item.id, user_.previous_id));
-  send(writer_.item_added(item, user_.previous_id));
+  announce(item, user_.previous_id);
   send(writer_.item_done(item, user_.previous_id));
+  if (duplex_) {
+    ++duplex_->state.turn_id;
+    duplex_->listen_wait = kListenSteps;
+  }
 }
 
-void RealtimeDialect::finish_transcript() {
+void RealtimeConversation::finish_transcript() {
   if (!std::exchange(user_.is_committed, false)) return;
   std::string text = user_.transcript;
   text.erase(0, text.find_first_not_of(' ') == std::string::npos ? text.size()
@@ -328,56 +174,122 @@ void RealtimeDialect::finish_transcript() {
                                          std::max(0.0, user_.end_s - user_.begin_s)));
 }
 
-void RealtimeDialect::follow_agent(const Step& step) {
+void RealtimeConversation::begin_response() {
+  response_.begin(session_.settings(), conversation_id_);
+  if (!duplex_) return;
+  duplex_->listen_wait = -1;
+  duplex_->ledger.begin(response_.id(), response_.item_id());
+}
+
+void RealtimeConversation::end_response(ResponseStatus status, const std::string& reason) {
+  is_ending_ = false;
+  if (!response_.is_open()) return;
+  response_.end(status, reason);
+  if (!duplex_) return;
+  const wire::DuplexSettings& settings = duplex_->reader.settings();
+  if (status == ResponseStatus::kCompleted) {
+    duplex_->ledger.finish(!settings.commits_acked);
+    return;
+  }
+  ++duplex_->state.epoch;
+  // What was not heard was not said.
+  ConversationItem* kept = settings.commits_acked ? items_.find(response_.item_id()) : nullptr;
+  if (kept != nullptr)
+    truncate_item(*kept, static_cast<std::int64_t>(duplex_->ledger.current().played_ms));
+}
+
+/// Ends the response at once, and the model's turn at its next step.
+void RealtimeConversation::stop_response(const char* reason) {
+  if (!is_ending_) seat_->end_turn();
+  end_response(ResponseStatus::kCancelled, reason);
+}
+
+void RealtimeConversation::follow_agent(const Step& step) {
   const runtime::StepOutput& out = step.out;
   if (out.agent_turn_started) {
-    if (is_ending_) response_.end(ResponseStatus::kCompleted, "");
-    is_ending_ = false;
+    if (is_ending_) end_response(ResponseStatus::kCompleted, "");
     is_unheard_ = !session_.settings().creates_responses && !response_asked_;
-    if (!is_unheard_ && !response_.is_open())
-      response_.begin(session_.settings(), conversation_id_);
+    if (duplex_ && !duplex_->reader.settings().auto_response && !response_asked_)
+      is_unheard_ = true;
+    if (!is_unheard_ && !response_.is_open()) begin_response();
     response_asked_ = false;
   }
   if (response_.is_open()) {
     response_.say(out.agent_text);
     response_.play(out.pcm);
   }
-  if (out.agent_turn_ended) {
-    is_unheard_ = false;
-    if (response_asked_) seat_->begin_turn(0);  // Asked for during a turn that was cancelled.
-    if (response_.is_open() && clock_.user_speaks() && session_.settings().interrupts_responses) {
-      response_.end(ResponseStatus::kCancelled, "turn_detected");
-    } else {
-      is_ending_ = response_.is_open();
-      num_tail_ = num_quiet_ = 0;
-    }
+  if (!out.agent_turn_ended) {
+    if (is_ending_) follow_tail(step);
     return;
   }
-  if (!is_ending_) return;
-  num_quiet_ = level(out.pcm) < kTailLevel ? num_quiet_ + 1 : 0;
-  if (num_quiet_ < kTailQuietSteps && ++num_tail_ < kTailSteps) return;
-  is_ending_ = false;
-  response_.end(ResponseStatus::kCompleted, "");
-}
-
-void RealtimeDialect::on_tick(Clock::time_point now) {
-  switch (limits_.check(now)) {
-    // Nothing may be sent as mere advice; the session object says when it expires.
-    case LimitWatch::Event::kWarnLength: send(writer_.session_updated(session_)); break;
-    case LimitWatch::Event::kEndLength:
-      fail("session_expired", "The session has reached its length.", kCloseNormal);
-      break;
-    case LimitWatch::Event::kEndIdle: fail("session_idle", "No audio came.", kCloseNormal); break;
-    case LimitWatch::Event::kWarnIdle:
-    case LimitWatch::Event::kNone: break;
+  is_unheard_ = false;
+  if (response_asked_) seat_->begin_turn(0);  // Asked for during a turn that was cancelled.
+  const bool yields = session_.settings().interrupts_responses &&
+                      !(duplex_ && duplex_->reader.settings().listens_only);
+  if (response_.is_open() && clock_.user_speaks() && yields) {
+    end_response(ResponseStatus::kCancelled, "turn_detected");
+  } else {
+    is_ending_ = response_.is_open();
+    num_tail_ = num_quiet_ = 0;
   }
 }
 
-}  // namespace
+void RealtimeConversation::follow_tail(const Step& step) {
+  num_quiet_ = level(step.out.pcm) < kTailLevel ? num_quiet_ + 1 : 0;
+  if (num_quiet_ >= kTailQuietSteps || ++num_tail_ >= kTailSteps)
+    end_response(ResponseStatus::kCompleted, "");
+}
 
-std::unique_ptr<Dialect> make_realtime_dialect(Link& link, Seat& seat, Metrics& metrics,
+void RealtimeConversation::fail(const char* code, const std::string& message, int close_code) {
+  end_response(ResponseStatus::kFailed, code);
+  send(writer_.error(
+      {.type = close_code == kCloseInternal ? "server_error" : "invalid_request_error",
+       .code = code,
+       .message = message}));
+  link_->close(close_code, message);
+}
+
+void RealtimeConversation::on_shutdown() {
+  end_response(ResponseStatus::kIncomplete, "");
+  if (duplex_) send(duplex_->writer.closed(duplex_state(), "shutdown"));
+  link_->close(kCloseGoingAway, "The server is shutting down.");
+}
+
+void RealtimeConversation::on_tick(Clock::time_point now) {
+  const LimitWatch::Event event = limits_.check(now);
+  if (event == LimitWatch::Event::kNone) return;
+  const bool is_idle =
+      event == LimitWatch::Event::kWarnIdle || event == LimitWatch::Event::kEndIdle;
+  if (event == LimitWatch::Event::kEndLength || event == LimitWatch::Event::kEndIdle) {
+    if (!duplex_)
+      return fail(is_idle ? "session_idle" : "session_expired",
+                  is_idle ? "No audio came." : "The session has reached its length.", kCloseNormal);
+    end_response(ResponseStatus::kIncomplete, "");
+    send(duplex_->writer.expired(duplex_state(),
+                                 is_idle ? "idle_ttl_expired" : "max_session_reached"));
+    send(duplex_->writer.closed(duplex_state(), "timeout"));
+    return link_->close(kCloseNormal, is_idle ? "No audio came." : "The session's length.");
+  }
+  // To others nothing may be sent as mere advice; the session object says when it expires.
+  if (duplex_)
+    send(duplex_->writer.go_away(duplex_state(), is_idle ? "idle" : "session_length",
+                                 options_.limits.warning_s));
+  else if (!is_idle)
+    send(writer_.session_updated(session_));
+}
+
+void RealtimeConversation::on_drain(double left_s) {
+  if (duplex_) return send(duplex_->writer.go_away(duplex_state(), "shutdown", left_s));
+  using namespace std::chrono;
+  const auto end = system_clock::now() + duration_cast<seconds>(duration<double>(left_s));
+  session_.set_expires_at(duration_cast<seconds>(end.time_since_epoch()).count());
+  send(writer_.session_updated(session_));
+}
+
+std::unique_ptr<Dialect> make_realtime_dialect(RelayLink& link, Seat& seat, Metrics& metrics,
+                                               Companion& companion,
                                                const RealtimeDialectOptions& options) {
-  return std::make_unique<RealtimeDialect>(link, seat, metrics, options);
+  return std::make_unique<RealtimeConversation>(link, seat, metrics, companion, options);
 }
 
 void refuse_realtime(Link& link, wire::RealtimeProfile profile) {

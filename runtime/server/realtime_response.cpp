@@ -47,6 +47,7 @@ void RealtimeResponse::begin(const wire::RealtimeSettings& settings,
   audio_ms_ = 0.0;
   num_steps_ = num_pieces_ = 0;
   is_held_ = speaks_;
+  has_audio_ = false;
   conversation_id_ = conversation_id;
   part_ = {.response_id = items_->next_id("resp"), .item_id = items_->next_id("item")};
   const wire::RealtimeItem empty = item("in_progress", false);
@@ -57,7 +58,9 @@ void RealtimeResponse::begin(const wire::RealtimeSettings& settings,
   response.conversation_id = conversation_id_;
   link_->send_text(writer_->response_created(response), Lane::kControl);
   link_->send_text(writer_->output_item_added(part_, empty), Lane::kControl);
-  link_->send_text(writer_->item_added(empty, previous_id_), Lane::kControl);
+  const std::string added = writer_->item_added(empty, previous_id_);
+  link_->send_text(added, Lane::kControl);
+  if (hooks_.item_created) link_->send_text(hooks_.item_created(added), Lane::kControl);
   link_->send_text(writer_->content_part_added(part_, nothing), Lane::kControl);
 }
 
@@ -88,7 +91,11 @@ void RealtimeResponse::play(std::span<const float> pcm) {
 void RealtimeResponse::flush_audio() {
   if (bytes_.empty()) return;
   has_spoken_ = true;
-  link_->send_text(writer_->audio_delta(part_, bytes_), Lane::kAudio);
+  if (!std::exchange(has_audio_, true) && hooks_.before_audio) hooks_.before_audio();
+  std::string delta = writer_->audio_delta(part_, bytes_);
+  if (hooks_.audio_members)
+    delta.insert(delta.size() - 1, hooks_.audio_members(audio_ms_, audio_ms_));
+  link_->send_text(std::move(delta), Lane::kAudio);
   bytes_.clear();
 }
 

@@ -3,8 +3,11 @@
 // part, deltas, and the whole ending whatever ended it.
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "audio/resampler.h"
@@ -19,6 +22,15 @@ class RealtimeResponse {
  public:
   RealtimeResponse(Link& link, wire::RealtimeWriter& writer, RealtimeItems& items,
                    int engine_rate_hz);
+
+  /// What the duplex extensions add: all three are set, or none.
+  struct Hooks {
+    std::function<void()> before_audio;  ///< Once a response, before its first delta.
+    /// Members for an audio delta, given milliseconds generated and sent (this delta included).
+    std::function<std::string(double, double)> audio_members;
+    std::function<std::string(std::string_view)> item_created;  ///< From item_added.
+  };
+  void set_hooks(Hooks hooks) { hooks_ = std::move(hooks); }
 
   bool is_open() const noexcept { return is_open_; }
   const std::string& id() const noexcept { return part_.response_id; }
@@ -44,7 +56,8 @@ class RealtimeResponse {
   wire::AudioFormat format_ = wire::AudioFormat::kPcm16;
   wire::RealtimePart part_;
   std::string conversation_id_, previous_id_, text_;
-  bool is_open_ = false, speaks_ = true, has_spoken_ = false, is_held_ = false;
+  Hooks hooks_;
+  bool is_open_ = false, has_audio_ = false, speaks_ = true, has_spoken_ = false, is_held_ = false;
   std::int64_t num_steps_ = 0, num_pieces_ = 0;
   double audio_ms_ = 0.0;
   std::vector<float> resampled_;

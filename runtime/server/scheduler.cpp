@@ -84,6 +84,14 @@ void Seat::begin_turn(int after_steps) noexcept {
   begin_request_.store(static_cast<std::int64_t>(input_.num_pushed()) + 1);
 }
 
+void Seat::end_turn() noexcept { end_request_.store(true); }
+
+void Seat::say(std::string words) {
+  const std::lock_guard lock(mutex_);
+  words_ = std::move(words);
+  say_request_.store(true);
+}
+
 bool Seat::pop(Step& step) {
   Step* slot = output_.front();
   if (slot == nullptr) return false;
@@ -92,6 +100,11 @@ bool Seat::pop(Step& step) {
   output_.pop();
   if (was_full) signal_->wake();
   return true;
+}
+
+void Seat::set_paused(bool is_paused) noexcept {
+  is_paused_.store(is_paused);
+  signal_->wake();
 }
 
 void Seat::leave() noexcept {
@@ -170,6 +183,11 @@ void Scheduler::adopt_and_remove() {
 /// The seat's next step; no seat in it when it has none to do.
 Scheduler::Choice Scheduler::next_step(Seat& seat, Clock::time_point now) const {
   if (seat.has_failed_ || seat.output_.size() == seat.output_.capacity()) return {};
+  if (seat.is_paused_.load()) {
+    seat.was_paused_ = true;
+    return {};
+  }
+  if (std::exchange(seat.was_paused_, false)) seat.last_due_ = now;
   const Seat::Block* block = seat.input_.front();
   while (block != nullptr && seat.num_taken_ < seat.drop_before_.load()) {
     seat.input_.pop();
@@ -213,8 +231,15 @@ void Scheduler::run() {
   }
 }
 
-/// begin_turn() of the session when its time has come.
+/// What the network side asks of the session: an end at once, words at once, a turn when its time
+/// has come.
 void Scheduler::prepare_turn(Seat& seat) const {
+  if (seat.end_request_.exchange(false)) seat.session_->end_turn();
+  if (seat.say_request_.exchange(false)) {
+    const std::lock_guard lock(seat.mutex_);
+    seat.session_->say(seat.words_);
+    seat.begin_wait_ = -1;
+  }
   const std::int64_t request = seat.begin_request_.load();
   if (request > 0 && static_cast<std::int64_t>(seat.num_taken_) >= request - 1) {
     seat.begin_wait_ = seat.begin_delay_.load();
@@ -241,6 +266,7 @@ void Scheduler::step(const Choice& choice) {
   slot.failure.clear();
   slot.index = seat.session_->num_steps();
   slot.input_level = rms(input);
+  if (seat.keeps_input_.load()) slot.input.assign(input.begin(), input.end());
   slot.backlog_blocks = seat.input_.size();
   const Clock::time_point begin = Clock::now();
   try {

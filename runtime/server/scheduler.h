@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <thread>
@@ -33,7 +34,8 @@ struct Step {
   std::int64_t index = 0;          ///< Of the step in its conversation, from 0.
   float input_level = 0.0F;        ///< RMS of the block it heard.
   std::size_t backlog_blocks = 0;  ///< Blocks still waiting behind it.
-  std::string failure;             ///< Not empty: the step failed and is the seat's last.
+  std::vector<float> input = {};   ///< The block it heard; only after Seat::keep_input().
+  std::string failure = {};        ///< Not empty: the step failed and is the seat's last.
 };
 
 /// Wakes the inference thread. Its lock is held for one assignment at a time.
@@ -73,8 +75,17 @@ class Seat {
   /// The agent speaks `after_steps` steps after everything pushed so far was heard, unless it began
   /// by itself meanwhile.
   void begin_turn(int after_steps) noexcept;
+  /// The agent's turn ends at the next step (Session::end_turn).
+  void end_turn() noexcept;
+  /// The agent says this from the next step (Session::say); only the last of several counts.
+  void say(std::string words);
   /// The oldest step not yet taken; `step` is swapped with it.
   bool pop(Step& step);
+  /// From the next step on, steps carry the block that they heard.
+  void keep_input() noexcept { keeps_input_.store(true); }
+  /// A paused seat does not step: its conversation stands still. No client's absence is heard as
+  /// silence, and none is late afterwards.
+  void set_paused(bool is_paused) noexcept;
   /// Gives the seat up. Its place is free for others once the inference thread has seen it.
   void leave() noexcept;
 
@@ -90,16 +101,19 @@ class Seat {
   std::shared_ptr<WakeSignal> signal_;
   SlotRing<Block> input_;
   SlotRing<Step> output_;
-  std::atomic<bool> has_left_{false};
+  std::atomic<bool> has_left_{false}, is_paused_{false}, keeps_input_{false};
   std::atomic<std::uint64_t> drop_before_{0};    // Blocks before this count are dropped.
   std::atomic<std::int64_t> begin_request_{-1};  // 1 + blocks pushed at begin_turn(), or none.
   std::atomic<int> begin_delay_{0};
+  std::atomic<bool> end_request_{false}, say_request_{false};
+  std::mutex mutex_;  // Guards words_; held for one move.
+  std::string words_;
 
   // Inference thread only.
   Clock::time_point last_due_, last_arrival_;
   std::uint64_t num_taken_ = 0;
   std::int64_t begin_wait_ = -1;  // Steps until begin_turn, -1: none asked.
-  bool has_failed_ = false;
+  bool has_failed_ = false, was_paused_ = false;
 };
 
 class Scheduler {

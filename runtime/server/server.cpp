@@ -38,15 +38,17 @@ struct Server::Impl {
 
   void listen();
   void load_tls();
+  void start_delegate(const runtime::Engine& engine);
   void accept();
   void welcome(tcp::socket socket);
-  std::size_t close_all();
+  void sweep();
+  std::vector<std::shared_ptr<Peer>> all_peers();
 
   Shared shared;  // Outlives the connections, which the context destroys.
   std::unique_ptr<asio::ssl::context> tls;
   asio::io_context context;
   tcp::acceptor acceptor{asio::make_strand(context)};
-  asio::steady_timer retry{context};
+  asio::steady_timer retry{context}, sweeper{context};
   std::vector<std::thread> threads;
 };
 
@@ -54,7 +56,10 @@ Server::Impl::Impl(const runtime::Engine& engine, const ServerConfig& config) {
   config.validate();
   shared.config = config;
   shared.access = std::make_unique<Access>(config);
+  shared.line = std::make_unique<WaitingLine>(config.queue_max_waiting, shared.metrics);
+  shared.lobby = std::make_unique<Lobby>(config.resume_grace_s, shared.metrics);
   load_tls();
+  start_delegate(engine);
   listen();
   shared.scheduler =
       std::make_unique<Scheduler>(engine, shared.metrics, sessions_for(engine, config));
@@ -62,13 +67,17 @@ Server::Impl::Impl(const runtime::Engine& engine, const ServerConfig& config) {
   shared.state.scheduler = shared.scheduler.get();
   shared.state.metrics = &shared.metrics;
   shared.state.access = shared.access.get();
+  shared.state.delegate = shared.delegate.get();
   accept();
+  sweep();
   for (int i = 0; i < config.network_threads; ++i) threads.emplace_back([this] { context.run(); });
 }
 
 Server::Impl::~Impl() {
   context.stop();
   for (auto& thread : threads) thread.join();
+  shared.lobby->clear();
+  shared.delegate.reset();
   shared.scheduler.reset();  // Before the context that its seats post to.
 }
 
@@ -112,6 +121,18 @@ void Server::Impl::load_tls() {
                            .found = error.message(),
                            .file = file,
                            .hint = {}});
+}
+
+void Server::Impl::start_delegate(const runtime::Engine& engine) {
+  if (shared.config.delegate_command.empty()) return;
+  if (!engine.info().can_say)
+    throw core::ConfigError({.subject = "delegate.command",
+                             .expected = "a model that can be given words",
+                             .found = engine.info().model_name + ", which cannot",
+                             .file = {},
+                             .hint = {}});
+  shared.delegate = std::make_unique<Delegate>(shared.config.delegate_command,
+                                               shared.config.delegate_timeout_s, shared.metrics);
 }
 
 void Server::Impl::accept() {
@@ -158,16 +179,22 @@ void Server::Impl::welcome(tcp::socket socket) {
     start(std::make_shared<PlainConnection>(shared, address, std::move(socket)));
 }
 
-/// Asks every connection to end; returns how many there are.
-std::size_t Server::Impl::close_all() {
+/// Ends, now and then, what nobody came back to.
+void Server::Impl::sweep() {
+  sweeper.expires_after(kTick);
+  sweeper.async_wait([this](ErrorCode stopped) {
+    if (stopped) return;
+    shared.lobby->expire(Clock::now());
+    sweep();
+  });
+}
+
+std::vector<std::shared_ptr<Peer>> Server::Impl::all_peers() {
   std::vector<std::shared_ptr<Peer>> peers;
-  {
-    const std::lock_guard lock(shared.mutex);
-    for (const auto& [key, weak] : shared.peers)
-      if (auto peer = weak.lock()) peers.push_back(std::move(peer));
-  }
-  for (const auto& peer : peers) peer->shut_down();
-  return peers.size();
+  const std::lock_guard lock(shared.mutex);
+  for (const auto& [key, weak] : shared.peers)
+    if (auto peer = weak.lock()) peers.push_back(std::move(peer));
+  return peers;
 }
 
 Server::Server(const runtime::Engine& engine, const ServerConfig& config)
@@ -184,6 +211,7 @@ const Metrics& Server::metrics() const noexcept { return impl_->shared.metrics; 
 void Server::drain() {
   using std::chrono::milliseconds;
   impl_->shared.state.is_draining = true;
+  for (const auto& peer : impl_->all_peers()) peer->warn(impl_->shared.config.drain_s);
   const auto give_up =
       Clock::now() + std::chrono::duration_cast<Clock::duration>(
                          std::chrono::duration<double>(impl_->shared.config.drain_s));
@@ -194,7 +222,8 @@ void Server::drain() {
     impl->acceptor.close(error);
   });
   const auto closed_by = Clock::now() + std::chrono::seconds(3);
-  impl_->close_all();
+  for (const auto& peer : impl_->all_peers()) peer->shut_down();
+  impl_->shared.lobby->clear();
   while (impl_->shared.metrics.connections.load() > 0 && Clock::now() < closed_by)
     std::this_thread::sleep_for(milliseconds(20));
 }

@@ -2,9 +2,12 @@
 // An engine with manners instead of a model: a rule made of steps answers and falls silent, so that
 // every latency of a benchmark is known beforehand.
 
+#include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "runtime/engine.h"
@@ -18,6 +21,7 @@ struct Manners {
   float threshold = 0.01F;       ///< Mean |x| of a step in which the user sounds.
   std::string text = "Twelve.";  ///< Said at the first step of an answer.
   std::int64_t throw_at = -1;
+  std::chrono::microseconds compute{0};  ///< Time every step takes.
 };
 
 class PoliteSession : public runtime::Session {
@@ -25,9 +29,12 @@ class PoliteSession : public runtime::Session {
   PoliteSession(const runtime::EngineInfo& info, const Manners& manners)
       : Session(info), manners_(manners) {}
 
+  void end_turn() override { left_ = std::min(left_, 1); }
+
  private:
   void do_step(std::span<const float> block, runtime::StepOutput& out) override {
     if (step_ == manners_.throw_at) throw std::runtime_error("scripted failure");
+    if (manners_.compute.count() > 0) std::this_thread::sleep_for(manners_.compute);
     double level = 0.0;
     for (const float x : block) level += static_cast<double>(std::abs(x));
     const bool sounds =

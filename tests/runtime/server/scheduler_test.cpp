@@ -155,6 +155,45 @@ TEST_CASE("the agent begins when it is asked to, after what came before", "[unit
   CHECK(started <= 3);
 }
 
+TEST_CASE("a paused seat stands still, and is not late afterwards", "[unit]") {
+  const support::FakeEngine engine({});
+  server::Metrics metrics;
+  server::Scheduler scheduler(engine, metrics, 1);
+  const auto seat = scheduler.admit({.is_wall_clock = true});
+  server::Step step;
+  REQUIRE(take(*seat, step));
+  seat->set_paused(true);
+  std::this_thread::sleep_for(100ms);
+  while (seat->pop(step)) continue;
+  const std::int64_t last = step.index;
+  std::this_thread::sleep_for(400ms);
+  CHECK_FALSE(seat->pop(step));
+  seat->set_paused(false);
+  REQUIRE(take(*seat, step));
+  CHECK(step.index == last + 1);
+  CHECK(metrics.deadline_misses == 0);
+}
+
+TEST_CASE("a seat passes on what is to end and to be said, and keeps its input on request",
+          "[unit]") {
+  const support::FakeEngine engine({});
+  server::Metrics metrics;
+  server::Scheduler scheduler(engine, metrics, 1);
+  const auto seat = scheduler.admit({});
+  server::Step step;
+  seat->say("one two three four five six");
+  REQUIRE(seat->push(block(0.1F)));
+  REQUIRE(take(*seat, step));
+  CHECK(step.out.agent_text == "one");
+  CHECK(step.input.empty());
+  seat->end_turn();
+  seat->keep_input();
+  REQUIRE(seat->push(block(0.1F)));
+  REQUIRE(take(*seat, step));
+  CHECK(step.out.agent_turn_ended);
+  CHECK(step.input == block(0.1F));
+}
+
 TEST_CASE("capacity leaves a fifth of the time", "[unit]") {
   CHECK(server::capacity_for(0.020, 0.08) == 3);
   CHECK(server::capacity_for(0.008, 0.08) == 8);

@@ -7,34 +7,16 @@
 #include "codecs/wire/moshi_frame.h"
 #include "codecs/wire/ogg_opus_decoder.h"
 #include "codecs/wire/ogg_opus_encoder.h"
-#include "codecs/wire/pcm.h"
 #include "runtime/server/tls.h"
-#include "tests/support/fake_engine.h"
+#include "tests/support/serve_helpers.inc"
 #include "tests/support/temporary_folder.h"
-#include "tests/support/web_client.h"
 
 using namespace duet;
 using namespace std::chrono_literals;
 using nlohmann::json;
-using support::http_request;
-using support::WebSocketClient;
+using namespace duet::support;
 
 namespace {
-
-server::ServerConfig quick_config(int max_sessions = 2) {
-  server::ServerConfig config;
-  config.port = 0;
-  config.max_sessions = max_sessions;
-  config.drain_s = 0.2;
-  return config;
-}
-
-support::FakeScript talker() {
-  support::FakeScript script;
-  script.replies = {{10, 6, "two coffees to go please now"}};
-  script.user_words = [](std::int64_t t) { return t == 3 ? " hello" : t == 5 ? " there" : ""; };
-  return script;
-}
 
 std::vector<std::uint8_t> opus_of(double seconds, float amplitude) {
   wire::OggOpusEncoder encoder;
@@ -44,43 +26,6 @@ std::vector<std::uint8_t> opus_of(double seconds, float amplitude) {
   std::vector<std::uint8_t> bytes;
   encoder.encode(tone, bytes);
   return bytes;
-}
-
-std::string append_event(double seconds, float value) {
-  std::vector<std::uint8_t> bytes;
-  wire::write_pcm(wire::AudioFormat::kPcm16,
-                  std::vector<float>(static_cast<std::size_t>(seconds * 24000), value), bytes);
-  return json{{"type", "input_audio_buffer.append"}, {"audio", wire::base64_encode(bytes)}}.dump();
-}
-
-/// Events until one of type `last`, or until nothing comes.
-std::vector<json> events_until(WebSocketClient& client, const std::string& last) {
-  std::vector<json> events;
-  while (const auto message = client.read(5.0)) {
-    events.push_back(json::parse(message->data));
-    if (events.back()["type"] == last) break;
-  }
-  return events;
-}
-
-std::vector<std::string> types(const std::vector<json>& events, const std::string& skip = "") {
-  std::vector<std::string> names;
-  for (const auto& event : events)
-    if (event["type"] != skip) names.push_back(event["type"]);
-  return names;
-}
-
-/// HTTP status of a WebSocket upgrade that is refused.
-int refusal(int port, const std::string& target, support::Headers headers = {}) {
-  headers.insert(headers.end(), {{"Connection", "Upgrade"},
-                                 {"Upgrade", "websocket"},
-                                 {"Sec-WebSocket-Version", "13"},
-                                 {"Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="}});
-  return http_request(port, "GET", target, "", headers).status;
-}
-
-std::int64_t count(const std::vector<std::string>& names, const std::string& name) {
-  return std::count(names.begin(), names.end(), name);
 }
 
 }  // namespace
@@ -194,6 +139,58 @@ TEST_CASE("Realtime: cancel, truncate, create, and errors that end nothing", "[u
   const json kept = events_until(client, "conversation.item.retrieved").back();
   CHECK(kept["item"]["content"][0]["transcript"] == "one two");
   CHECK(kept["item"]["status"] == "incomplete");
+}
+
+TEST_CASE("Realtime: a turn committed in mid-speech is one item, and its end is told", "[unit]") {
+  const FakeEngine engine({});
+  server::Server server(engine, quick_config());
+  WebSocketClient client(server.port(), "/v1/realtime");
+  client.send_text(append_event(0.4, 0.2F));  // Committed before the model has heard it...
+  client.send_text(R"({"type":"input_audio_buffer.commit"})");
+  const auto first = events_until(client, "input_audio_buffer.speech_stopped");
+  CHECK(count(types(first), "input_audio_buffer.committed") == 1);
+  CHECK(count(types(first), "input_audio_buffer.speech_started") == 1);
+  CHECK(count(types(first), "input_audio_buffer.speech_stopped") == 1);
+  client.send_text(append_event(0.8, 0.2F));  // ...and while it hears it.
+  const auto started = events_until(client, "input_audio_buffer.speech_started");
+  client.send_text(R"({"type":"input_audio_buffer.commit"})");
+  const auto second = events_until(client, "input_audio_buffer.speech_stopped");
+  CHECK(count(types(second), "input_audio_buffer.committed") == 1);
+  CHECK(second.back()["item_id"] == started.back()["item_id"]);
+}
+
+TEST_CASE("Realtime: text has no audio to cut", "[unit]") {
+  const FakeEngine engine(talker());
+  server::Server server(engine, quick_config());
+  WebSocketClient client(server.port(), "/v1/realtime");
+  client.send_text(
+      R"({"type":"session.update","session":{"type":"realtime","output_modalities":["text"]}})");
+  const json delta = events_until(client, "response.output_text.delta").back();
+  client.send_text(json{
+      {"type", "conversation.item.truncate"},
+      {"item_id", delta["item_id"]},
+      {"content_index", 0},
+      {"audio_end_ms",
+       0}}.dump());
+  const json refused = events_until(client, "error").back();
+  CHECK(refused["error"]["message"] == "this item has no audio");
+  CHECK(events_until(client, "response.done").back()["response"]["status"] == "completed");
+}
+
+TEST_CASE("Realtime: a cancelled turn ends in the model too", "[unit]") {
+  FakeScript script;
+  script.replies = {{2, 60, "one two three four five six seven eight nine ten"}};
+  const FakeEngine engine(script);
+  server::Server server(engine, quick_config());
+  WebSocketClient client(server.port(), "/v1/realtime");
+  events_until(client, "response.output_audio.delta");
+  client.send_text(R"({"type":"response.cancel"})");
+  events_until(client, "rate_limits.updated");
+  client.send_text(R"({"type":"response.create"})");  // Not after 60 steps, as the turn has ended.
+  const auto begin = std::chrono::steady_clock::now();
+  const auto next = events_until(client, "response.done");
+  CHECK(next.back()["response"]["output"][0]["content"][0]["transcript"] == "you asked me to");
+  CHECK(std::chrono::steady_clock::now() - begin < 3s);
 }
 
 TEST_CASE("Realtime: response.create makes the agent begin", "[unit]") {
