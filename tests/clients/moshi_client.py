@@ -17,10 +17,10 @@ RATE = 24000
 PIECE = 1920
 
 
-async def main(url, path):
+async def main(url, path, silence_s=20):
     question, rate = sphn.read(path)
     question = sphn.resample(question, rate, RATE)[0].astype(np.float32)
-    question = np.concatenate([question, np.zeros(20 * RATE, np.float32)])
+    question = np.concatenate([question, np.zeros(silence_s * RATE, np.float32)])
     question = question[:len(question) // PIECE * PIECE]
     writer, reader = sphn.OpusStreamWriter(RATE), sphn.OpusStreamReader(RATE)
     words, heard, kinds, times = [], [], set(), []

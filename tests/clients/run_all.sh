@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Real clients against the server on an engine without a model: `tests/clients/run_all.sh [SERVER]`, by default
+# build/ci/tests/duet_fake_serve, built where it is missing. The packages of requirements.txt go into build/clients-venv.
+set -euo pipefail
+duet_root=$(dirname "$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")")
+duet_script=clients
+# shellcheck source=../../tools/scripts/setup.sh
+source "$duet_root/tools/scripts/setup.sh"
+here="$duet_root/tests/clients"
+
+server=${1:-}
+if [[ -z $server ]]; then
+  build ci ON duet_fake_serve
+  server="$duet_root/build/ci/tests/duet_fake_serve"
+fi
+venv="$duet_root/build/clients-venv"
+if ! cmp -s "$here/requirements.txt" "$venv/requirements.txt"; then
+  say "Python packages into $venv"
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt" >&2 || die "pip failed, see above"
+  cp "$here/requirements.txt" "$venv/requirements.txt"
+fi
+export PYTHONDONTWRITEBYTECODE=1
+run() { say "$*"; "$venv/bin/python" "$here/$1" "${@:2}" >&2 || die "FAILED: $1, see above"; }
+
+run kubernetes_test.py
+run speak_test.py "$server"
+if command -v haproxy >/dev/null; then run haproxy_test.py "$server"; else say "no haproxy: its test is left out"; fi
+run faults.py --minutes 0.5 --sessions 8 --good 4 "$server" step_us=2000
