@@ -75,7 +75,8 @@ class FakeSession : public runtime::Session {
     for (const FakeReply& reply : replies) {
       const std::int64_t into = t - reply.first_step;
       if (into < 0 || into >= reply.num_steps) continue;
-      const bool is_cut = ended_at_ > reply.first_step && ended_at_ < reply.first_step + reply.num_steps;
+      const bool is_cut =
+          ended_at_ > reply.first_step && ended_at_ < reply.first_step + reply.num_steps;
       if (is_cut && t > ended_at_) continue;
       out.agent_turn_started = into == 0;
       out.agent_turn_ended = into == reply.num_steps - 1 || (is_cut && t == ended_at_);
