@@ -30,7 +30,7 @@ void Talk::begin() {
 void Talk::open_conversation() {
   try {
     std::shared_ptr<Conversation> conversation;
-    if (commons_->line->is_first(this))
+    if (commons_->line->is_first(this) && !is_full(commons_->state))
       conversation = make_conversation(commons_->state, request_, lobby_entry());
     if (!conversation) return wait_for_seat();
     commons_->line->leave(this);
@@ -55,6 +55,7 @@ void Talk::wait_for_seat() {
   waits_ = commons_->line->join(this) && now - waits_since_ < patience;
   if (!waits_) {
     commons_->line->leave(this);
+    commons_->metrics.sessions_refused.fetch_add(1, std::memory_order_relaxed);
     log("refused: all " + std::to_string(commons_->scheduler->max_sessions()) +
         " conversations are taken");
     return refuse_full(*wiring_.link, request_);

@@ -108,6 +108,7 @@ TEST_CASE("a talk opens, is refused when all seats are taken, and gives its seat
   second->connect(hall, server::Protocol::kRealtime);
   CHECK(second->heard("rate_limit_error"));
   CHECK(second->close_code == 1013);
+  CHECK(hall.metrics.sessions_refused == 1);
   first->talk->on_gone();
   hall.wait_for_free_seat();
   CHECK(hall.scheduler->num_sessions() == 0);
@@ -124,6 +125,8 @@ TEST_CASE("a talk that waits keeps what it hears, up to a limit", "[unit]") {
     second->say(R"({"type":"session.heartbeat"})");
   }
   CHECK_FALSE(second->talk->wants_input());
+  for (int i = 0; i < 3; ++i) second->talk->on_tick(server::Clock::now());
+  CHECK(hall.metrics.sessions_refused == 0);  // Waiting is not being refused.
   first->say(R"({"type":"session.close"})");
   hall.wait_for_free_seat();
   second->talk->on_tick(server::Clock::now());
