@@ -141,6 +141,8 @@ class BatchingEngine::BatchedSession : public Session {
   ~BatchedSession() override { queue_.leave(); }
 
   void begin_turn() override { inner_->begin_turn(); }
+  void end_turn() override { inner_->end_turn(); }
+  void say(std::string_view text) override { inner_->say(text); }
 
  private:
   void do_step(std::span<const float> block, StepOutput& out) override {

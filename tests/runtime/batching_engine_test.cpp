@@ -79,6 +79,19 @@ TEST_CASE("batching engine: a failure is its session's alone, and reset heals it
   CHECK(session->num_steps() == 1);
 }
 
+TEST_CASE("batching engine: what is to be said, and to end, reaches the session", "[batching]") {
+  const support::FakeEngine fake({});
+  const BatchingEngine engine(fake, {});
+  const auto session = engine.make_session({});
+  runtime::StepOutput out;
+  session->say("one two three");
+  session->step(block_of(0.0F), out);
+  CHECK(out.agent_text == "one");
+  session->end_turn();
+  session->step(block_of(0.0F), out);
+  CHECK(out.agent_turn_ended);
+}
+
 TEST_CASE("batching engine: options", "[batching]") {
   const support::FakeEngine fake({});
   CHECK_THROWS_AS(BatchingEngine(fake, {.max_batch = 0}), core::ConfigError);
