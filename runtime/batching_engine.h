@@ -1,7 +1,7 @@
 #pragma once
-// An engine in front of another: sessions that are stepped on many threads at once share their steps
-// (Engine::step_together), so that the weights are read once for all of them. For benchmarks and
-// evaluations, where each dialogue runs on a thread of its own, faster than real time.
+// An engine in front of another: sessions that are stepped on many threads at once share their
+// steps (Engine::step_together), so that the weights are read once for all of them. For benchmarks
+// and evaluations, where each dialogue runs on a thread of its own, faster than real time.
 
 #include <chrono>
 #include <memory>

@@ -122,13 +122,12 @@ Units units() {
 #endif
 
 template <class W>
-void dispatch(const W* weight, const float* scale, const float* x, int64_t count,
-              const float* bias, int64_t rows, int64_t width, float* y) {
+void dispatch(const W* weight, const float* scale, const float* x, int64_t count, const float* bias,
+              int64_t rows, int64_t width, float* y) {
 #ifdef DUET_X86
   if (units() == Units::kAvx512)
     return avx512::multiply(weight, scale, x, count, bias, rows, width, y);
-  if (units() == Units::kAvx2)
-    return avx2::multiply(weight, scale, x, count, bias, rows, width, y);
+  if (units() == Units::kAvx2) return avx2::multiply(weight, scale, x, count, bias, rows, width, y);
 #endif
   plain::multiply(weight, scale, x, count, bias, rows, width, y);
 }

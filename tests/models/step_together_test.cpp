@@ -188,7 +188,7 @@ TEST_CASE("codec: streams stepped together are each what they are alone", "[prop
     for (int64_t s = 0; s < kStreams; ++s) all.push_back(codes(s, t + s));
     const at::Tensor pcm = codec.step_together(at::cat(all, 0), pointers);
     for (int64_t s = 0; s < kStreams; ++s)
-      CHECK(worst(pcm.narrow(0, s, 1), codec.step(codes(s, t + s), *alone[static_cast<size_t>(s)])) <
-            kTolerance);
+      CHECK(worst(pcm.narrow(0, s, 1),
+                  codec.step(codes(s, t + s), *alone[static_cast<size_t>(s)])) < kTolerance);
   }
 }
