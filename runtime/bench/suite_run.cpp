@@ -63,7 +63,7 @@ class SuiteRun {
       if (!dialog) continue;
       if (!system_.is_realtime())
         result_.audio_s += static_cast<double>(dialog->num_steps) * system_.info().step_seconds;
-      result_.compute_s += dialog->compute_s;
+      result_.compute_s += dialog->compute_s / std::max(1, options_.num_sharing);
       result_.dialogs.push_back(std::move(*dialog));
     }
     return std::move(result_);

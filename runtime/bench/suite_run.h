@@ -20,8 +20,11 @@ struct SuiteOptions {
   SessionOptions session = {};
   std::string folder = {};  ///< Of the JSON and WAV files; empty: nothing is kept.
   int num_threads = 0;      ///< 0: one a core that this process may use.
-  std::size_t limit = 0;    ///< At most so many dialogues, from the first; 0: all.
-  int max_attempts = 3;     ///< At a dialogue whose connection is lost (LostError::may_retry).
+  /// Dialogues whose steps are done together (batching_engine.h): the time of a step is theirs
+  /// together.
+  int num_sharing = 1;
+  std::size_t limit = 0;  ///< At most so many dialogues, from the first; 0: all.
+  int max_attempts = 3;   ///< At a dialogue whose connection is lost (LostError::may_retry).
 };
 
 struct SuiteHooks {

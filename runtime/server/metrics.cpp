@@ -82,6 +82,9 @@ std::string Metrics::to_text() const {
   one("duet_steps_total", "Steps of the model.", "counter", steps);
   one("duet_silent_steps_total", "Steps on silence because no input had come.", "counter",
       silent_steps);
+  one("duet_shared_steps_total",
+      "Times that steps of one or several conversations were done together.", "counter",
+      shared_steps);
   one("duet_deadline_misses_total", "Steps that ended later than one step after they were due.",
       "counter", deadline_misses);
   one("duet_received_bytes_total", "Payload received.", "counter", bytes_received);

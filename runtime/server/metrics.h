@@ -30,8 +30,9 @@ struct Metrics {
   std::atomic<std::uint64_t> sessions_admitted{0}, sessions_refused{0}, sessions_failed{0},
       sessions_resumed{0}, sessions_abandoned{0}, delegations_asked{0}, delegations_answered{0},
       delegations_failed{0}, watchdog_fired{0}, recordings{0}, connections_refused{0},
-      auth_refused{0}, steps{0}, silent_steps{0}, deadline_misses{0}, bytes_received{0},
-      bytes_sent{0}, messages_received{0}, messages_sent{0}, messages_discarded{0}, bad_messages{0};
+      auth_refused{0}, steps{0}, shared_steps{0}, silent_steps{0}, deadline_misses{0},
+      bytes_received{0}, bytes_sent{0}, messages_received{0}, messages_sent{0},
+      messages_discarded{0}, bad_messages{0};
   Histogram step_seconds;   ///< Time of one step of the model.
   Histogram lag_seconds;    ///< From the moment a step was due to its end.
   Histogram reply_seconds;  ///< User's end of speech to the first step of the agent's turn.

@@ -205,17 +205,26 @@ Scheduler::Choice Scheduler::next_step(Seat& seat, Clock::time_point now) const 
   return {&seat, is_streaming ? nominal + kGrace : nominal, nominal, false};
 }
 
-Scheduler::Choice Scheduler::choose(Clock::time_point now, Clock::time_point& next) const {
-  Choice best;
+/// Into chosen_: all steps that are due; where none is, the first of those that a client sent
+/// ahead.
+void Scheduler::choose(Clock::time_point now, Clock::time_point& next) {
+  chosen_.clear();
+  Choice ahead;
   for (const auto& seat : seats_) {
     const Choice choice = next_step(*seat, now);
     if (choice.seat == nullptr) continue;
-    if (!choice.has_block && choice.due > now)
+    if (choice.due <= now)
+      chosen_.push_back(choice);
+    else if (!choice.has_block)
       next = std::min(next, choice.due);
-    else if (best.seat == nullptr || choice.due < best.due)
-      best = choice;
+    else if (ahead.seat == nullptr || choice.due < ahead.due)
+      ahead = choice;
   }
-  return best;
+  if (chosen_.empty() && ahead.seat != nullptr) chosen_.push_back(ahead);
+  if (chosen_.size() <= kMaxShared) return;
+  std::stable_sort(chosen_.begin(), chosen_.end(),
+                   [](const Choice& a, const Choice& b) { return a.due < b.due; });
+  chosen_.resize(kMaxShared);
 }
 
 void Scheduler::run() {
@@ -223,11 +232,11 @@ void Scheduler::run() {
     adopt_and_remove();
     const Clock::time_point now = Clock::now();
     Clock::time_point next = now + std::chrono::seconds(1);
-    const Choice choice = choose(now, next);
-    if (choice.seat != nullptr)
-      step(choice);
-    else
+    choose(now, next);
+    if (chosen_.empty())
       signal_->wait_until(next);
+    else
+      step_chosen();
   }
 }
 
@@ -249,15 +258,15 @@ void Scheduler::prepare_turn(Seat& seat) const {
   if (seat.begin_wait_-- == 0) seat.session_->begin_turn();
 }
 
-void Scheduler::step(const Choice& choice) {
-  Seat& seat = *choice.seat;
+/// What a step of this seat takes; its block ends up in `buffer`.
+runtime::StepJob Scheduler::prepare(Seat& seat, std::vector<float>& buffer) {
   std::span<const float> input = silence_;
   if (Seat::Block* block = seat.input_.front()) {
-    std::swap(block_, block->samples);
+    std::swap(buffer, block->samples);
     seat.last_arrival_ = block->arrived;
     seat.input_.pop();
     ++seat.num_taken_;
-    input = block_;
+    input = buffer;
   } else {
     metrics_->silent_steps.fetch_add(1, std::memory_order_relaxed);
   }
@@ -268,18 +277,34 @@ void Scheduler::step(const Choice& choice) {
   slot.input_level = rms(input);
   if (seat.keeps_input_.load()) slot.input.assign(input.begin(), input.end());
   slot.backlog_blocks = seat.input_.size();
+  return {.session = seat.session_.get(), .block = input, .out = &slot.out, .error = {}};
+}
+
+void Scheduler::step_chosen() {
+  jobs_.clear();
+  if (blocks_.size() < chosen_.size()) blocks_.resize(chosen_.size());
+  for (std::size_t i = 0; i < chosen_.size(); ++i)
+    jobs_.push_back(prepare(*chosen_[i].seat, blocks_[i]));
   const Clock::time_point begin = Clock::now();
-  try {
-    seat.session_->step(input, slot.out);
+  engine_->step_together(jobs_);
+  const Clock::time_point end = Clock::now();
+  metrics_->shared_steps.fetch_add(1, std::memory_order_relaxed);
+  metrics_->step_seconds.observe(seconds(end - begin));
+  for (std::size_t i = 0; i < chosen_.size(); ++i) finish(chosen_[i], jobs_[i], begin, end);
+}
+
+void Scheduler::finish(const Choice& choice, const runtime::StepJob& job, Clock::time_point begin,
+                       Clock::time_point end) {
+  Seat& seat = *choice.seat;
+  Step& slot = *seat.output_.back();
+  if (job.error.empty()) {
     if (slot.out.agent_turn_started) seat.begin_wait_ = -1;
-  } catch (const runtime::StepError& error) {
-    slot.failure = error.what();
+  } else {
+    slot.failure = job.error;
     seat.has_failed_ = true;
     metrics_->sessions_failed.fetch_add(1, std::memory_order_relaxed);
   }
-  const Clock::time_point end = Clock::now();
   metrics_->steps.fetch_add(1, std::memory_order_relaxed);
-  metrics_->step_seconds.observe(seconds(end - begin));
   if (choice.due <= begin) {
     metrics_->lag_seconds.observe(seconds(end - choice.due));
     if (end - choice.due > period_)
@@ -293,25 +318,36 @@ void Scheduler::step(const Choice& choice) {
   if (seat.options_.on_step) seat.options_.on_step();
 }
 
-double measure_step_seconds(const runtime::Engine& engine, int num_steps) {
-  const auto session = engine.make_session({});
+double measure_step_seconds(const runtime::Engine& engine, int num_sessions, int num_steps) {
+  std::vector<std::unique_ptr<runtime::Session>> sessions;
   std::vector<float> block(static_cast<std::size_t>(engine.info().block_samples));
+  std::vector<runtime::StepOutput> out(static_cast<std::size_t>(num_sessions));
+  std::vector<runtime::StepJob> jobs;
+  for (int i = 0; i < num_sessions; ++i) {
+    sessions.push_back(engine.make_session({}));
+    jobs.push_back({.session = sessions.back().get(),
+                    .block = block,
+                    .out = &out[static_cast<std::size_t>(i)],
+                    .error = {}});
+  }
   std::mt19937 random(1);
   std::normal_distribution<float> noise(0.0F, 0.05F);
-  runtime::StepOutput out;
   constexpr int kWarmUp = 5;
   Clock::time_point begin = Clock::now();
   for (int i = -kWarmUp; i < num_steps; ++i) {
     if (i == 0) begin = Clock::now();
     for (float& x : block) x = noise(random);
-    session->step(block, out);
+    engine.step_together(jobs);
+    for (const runtime::StepJob& job : jobs)
+      if (!job.error.empty()) throw runtime::StepError(job.error);
   }
   return seconds(Clock::now() - begin) / num_steps;
 }
 
-int capacity_for(double step_compute_s, double step_s) noexcept {
-  constexpr double kUsable = 0.8;
-  return std::max(1, static_cast<int>(kUsable * step_s / std::max(step_compute_s, 1e-6)));
+int capacity_for(double shared_s, double each_s, double step_s) noexcept {
+  constexpr double kUsable = 0.8, kMost = 256.0;
+  const double room = (kUsable * step_s - shared_s) / std::max(each_s, 1e-6);
+  return static_cast<int>(std::clamp(room, 1.0, kMost));
 }
 
 }  // namespace duet::server

@@ -2,11 +2,13 @@
 // The inference thread: steps every conversation of a server when it is due.
 //
 // A conversation has a seat. Its network side pushes blocks of the user's audio and takes steps
-// out; both queues are bounded. The thread always takes the step that has been due longest. A block
-// is due when it came, but at most 1.1 times as fast as real time; what a client sent ahead of that
-// is worked off when nobody else is due. A seat on the wall clock steps on silence when its block
-// does not come; the others wait for their client (its audio is then the clock). A failed step ends
-// its seat alone. One step at a time on one thread; a step that hangs holds everybody up.
+// out; both queues are bounded. The thread takes all steps that are due, those due longest first
+// and at most kMaxShared, and does them together (Engine::step_together); what comes meanwhile is
+// the next batch, so that nobody waits for a batch to fill. A block is due when it came, but at
+// most 1.1 times as fast as real time; what a client sent ahead of that is worked off when nobody
+// else is due. A seat on the wall clock steps on silence when its block does not come; the others
+// wait for their client (its audio is then the clock). A failed step ends its seat alone. One
+// thread; a step that hangs holds everybody up.
 
 #include <atomic>
 #include <chrono>
@@ -118,6 +120,8 @@ class Seat {
 
 class Scheduler {
  public:
+  static constexpr std::size_t kMaxShared = 32;  ///< Conversations in a step.
+
   /// `engine` and `metrics` must outlive it. Throws core::ConfigError for max_sessions < 1.
   Scheduler(const runtime::Engine& engine, Metrics& metrics, int max_sessions);
   ~Scheduler();  ///< Stops and joins; seats may outlive it and are then dead.
@@ -142,9 +146,12 @@ class Scheduler {
 
   void run();
   void adopt_and_remove();
-  Choice choose(Clock::time_point now, Clock::time_point& next) const;
+  void choose(Clock::time_point now, Clock::time_point& next);
   Choice next_step(Seat& seat, Clock::time_point now) const;
-  void step(const Choice& choice);
+  void step_chosen();
+  runtime::StepJob prepare(Seat& seat, std::vector<float>& buffer);
+  void finish(const Choice& choice, const runtime::StepJob& job, Clock::time_point begin,
+              Clock::time_point end);
   void prepare_turn(Seat& seat) const;
 
   const runtime::Engine* engine_;
@@ -155,16 +162,19 @@ class Scheduler {
   std::unique_ptr<Waiting> waiting_;  // Admitted, not yet seen by the thread.
   std::atomic<int> num_sessions_{0};
   std::atomic<bool> stop_{false};
-  std::vector<std::shared_ptr<Seat>> seats_;  // Inference thread only, as the two below.
+  std::vector<std::shared_ptr<Seat>> seats_;  // Inference thread only, as those below.
+  std::vector<Choice> chosen_;
+  std::vector<runtime::StepJob> jobs_;
   std::vector<float> silence_;
-  std::vector<float> block_;
+  std::vector<std::vector<float>> blocks_;  // One for each step that is shared.
   std::thread thread_;
 };
 
-/// Seconds of one step, the mean over `num_steps` after a warm-up, on noise at a speaking level.
-double measure_step_seconds(const runtime::Engine& engine, int num_steps);
-/// How many conversations fit on one inference thread with a fifth of the time in reserve; at least
-/// 1.
-int capacity_for(double step_compute_s, double step_s) noexcept;
+/// Seconds of one shared step of `num_sessions` conversations, the mean over `num_steps` after a
+/// warm-up, on noise at a speaking level.
+double measure_step_seconds(const runtime::Engine& engine, int num_sessions, int num_steps);
+/// How many conversations fit on one inference thread with a fifth of the time in reserve, if a
+/// shared step of n takes shared_s + n * each_s; 1 to 256.
+int capacity_for(double shared_s, double each_s, double step_s) noexcept;
 
 }  // namespace duet::server

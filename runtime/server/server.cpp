@@ -22,11 +22,16 @@ constexpr int kSendBufferBytes = 64 << 10;
 
 int sessions_for(const runtime::Engine& engine, const ServerConfig& config) {
   if (config.max_sessions > 0) return config.max_sessions;
-  constexpr int kMeasuredSteps = 25;
-  const double step_s = measure_step_seconds(engine, kMeasuredSteps);
-  const int sessions = capacity_for(step_s, engine.info().step_seconds);
-  core::log_info("a step takes " + std::to_string(step_s * 1000.0).substr(0, 5) + " ms: room for " +
-                 std::to_string(sessions) + " conversations");
+  constexpr int kMeasuredSteps = 12, kTogether = 8;
+  const double one_s = measure_step_seconds(engine, 1, kMeasuredSteps),
+               some_s = measure_step_seconds(engine, kTogether, kMeasuredSteps),
+               each_s = std::max((some_s - one_s) / (kTogether - 1), some_s / (4 * kTogether));
+  const int sessions =
+      capacity_for(std::max(0.0, one_s - each_s), each_s, engine.info().step_seconds);
+  const auto ms = [](double s) { return std::to_string(s * 1000.0).substr(0, 5) + " ms"; };
+  core::log_info("a step takes " + ms(one_s) + ", one of " + std::to_string(kTogether) +
+                 " conversations together " + ms(some_s) + ": room for " +
+                 std::to_string(sessions));
   return sessions;
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "runtime/batching_engine.h"
 #include "runtime/bench/make_suite.h"
 #include "runtime/bench/metrics.h"
 #include "runtime/bench/report.h"
@@ -14,6 +15,7 @@
 #include "runtime/core/model_path.h"
 #include "runtime/core/progress_bar.h"
 #include "runtime/engine/torch_engine.h"
+#include "runtime/machine.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/server_flags.h"
 
@@ -58,8 +60,14 @@ bench::SuiteResult run_any(RunOptions& options, const bench::Script& script) {
   if (!options.outputs.empty())
     return bench::score_outputs(script, options.outputs, options.suite.folder);
   if (!options.server.options.url.empty()) return run_server(options, script);
+  constexpr int kSharing = 8;
   const auto engine = engine::load_engine(core::find_model(options.model).string());
-  return run_system(options, script, bench::EngineSystem(*engine));
+  const int num_cores = std::max(1, runtime::cpu_info().num_cores);
+  if (options.suite.num_threads == 0) options.suite.num_threads = kSharing * num_cores;
+  options.suite.num_sharing = (options.suite.num_threads + num_cores - 1) / num_cores;
+  const runtime::BatchingEngine shared(
+      *engine, {.max_batch = options.suite.num_sharing, .num_workers = num_cores});
+  return run_system(options, script, bench::EngineSystem(shared));
 }
 
 int run_suite(RunOptions& options) {
@@ -105,7 +113,7 @@ void add_suite_run(CLI::App& parent, Dispatch& dispatch) {
   command->add_option("--html", options->html, "Page to write; --work adds waveforms and sound");
   command->add_option("-n,--limit", options->suite.limit, "At most so many dialogues; 0: all");
   command->add_option("-j,--threads", options->suite.num_threads,
-                      "Dialogues side by side; 0: one a core, with --url one");
+                      "Dialogues side by side, which share steps; 0: eight a core, with --url one");
   command->add_option("--seed", options->suite.session.seed, "Seed of the sampler");
   command->add_option("--temperature", options->suite.session.temperature, "0 is greedy")
       ->check(CLI::Range(0.0, 2.0));

@@ -12,7 +12,7 @@
 #include "runtime/server/server.h"
 #include "tests/support/fake_server.h"
 #include "tests/support/polite_engine.h"
-#include "tests/support/polite_server.h"
+#include "tests/support/polite_server.inc"
 #include "tests/support/temp_dir.h"
 
 using namespace duet;

@@ -195,11 +195,35 @@ TEST_CASE("a seat passes on what is to end and to be said, and keeps its input o
 }
 
 TEST_CASE("capacity leaves a fifth of the time", "[unit]") {
-  CHECK(server::capacity_for(0.020, 0.08) == 3);
-  CHECK(server::capacity_for(0.008, 0.08) == 8);
-  CHECK(server::capacity_for(0.5, 0.08) == 1);
+  CHECK(server::capacity_for(0.0, 0.020, 0.08) == 3);
+  CHECK(server::capacity_for(0.0, 0.008, 0.08) == 8);
+  CHECK(server::capacity_for(0.010, 0.003, 0.08) == 18);
+  CHECK(server::capacity_for(0.0, 0.5, 0.08) == 1);
+  CHECK(server::capacity_for(0.5, 0.001, 0.08) == 1);
+  CHECK(server::capacity_for(0.0, 0.0, 0.08) == 256);
   support::FakeScript script;
   script.compute = 4ms;
   const support::FakeEngine engine(script);
-  CHECK(server::measure_step_seconds(engine, 10) >= 0.004);
+  CHECK(server::measure_step_seconds(engine, 1, 10) >= 0.004);
+  CHECK(server::measure_step_seconds(engine, 3, 5) >= 0.012);
+}
+
+TEST_CASE("what is due at one time is one shared step", "[unit]") {
+  support::FakeScript script;
+  script.compute = 5ms;
+  const support::FakeEngine engine(script);
+  server::Metrics metrics;
+  server::Scheduler scheduler(engine, metrics, 8);
+  std::vector<std::shared_ptr<server::Seat>> seats;
+  for (int i = 0; i < 8; ++i) seats.push_back(scheduler.admit({}));
+  constexpr int kRounds = 4;
+  server::Step step;
+  for (int round = 0; round < kRounds; ++round) {
+    for (const auto& seat : seats) REQUIRE(seat->push(block(0.1F)));
+    for (const auto& seat : seats) REQUIRE(take(*seat, step));
+  }
+  CHECK(metrics.steps == 8 * kRounds);
+  // The first to come is done by itself, the rest, which come meanwhile, together.
+  CHECK(metrics.shared_steps < 4 * kRounds);
+  CHECK(metrics.shared_steps >= kRounds);
 }
