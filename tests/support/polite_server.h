@@ -19,7 +19,8 @@
 namespace duet::support {
 
 /// The polite engine behind Moshi's protocol. `on_step` may spoil a connection: false ends it.
-inline void serve_moshi(FakeServer::Peer& peer, const std::function<bool(std::int64_t)>& on_step = {}) {
+inline void serve_moshi(FakeServer::Peer& peer,
+                        const std::function<bool(std::int64_t)>& on_step = {}) {
   peer.send_binary(std::vector<std::uint8_t>{0});  // As Python servers shake hands.
   const PoliteEngine engine;
   const auto session = engine.make_session({});
@@ -92,8 +93,10 @@ inline void serve_openai(FakeServer::Peer& peer, std::string& truncated) {
     if (!owes || quiet != 20) continue;
     owes = false;
     peer.send_text(R"({"type":"response.created","response":{"status":"in_progress"}})");
-    peer.send_text(
-        nlohmann::json{{"type", "response.output_audio_transcript.delta"}, {"delta", "Twelve."}}.dump());
+    peer.send_text(nlohmann::json{
+        {"type", "response.output_audio_transcript.delta"},
+        {"delta",
+         "Twelve."}}.dump());
     for (int i = 0; i < 6; ++i) peer.send_text(audio_delta(1.0).dump());
     peer.send_text(R"({"type":"response.done","response":{"status":"completed"}})");
   }

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -10,6 +11,7 @@
 #include "runtime/bench/report.h"
 #include "runtime/bench/suite_run.h"
 #include "runtime/server/server.h"
+#include "runtime/server/tls.h"
 #include "tests/support/fake_server.h"
 #include "tests/support/polite_engine.h"
 #include "tests/support/polite_server.h"
@@ -163,6 +165,30 @@ TEST_CASE("duet's own server, by both of its protocols", "[unit]") {
     INFO(to_text(result));
     check_like(result.dialogs[0], direct);
   }
+}
+
+TEST_CASE("TLS: a certificate that nobody vouches for is refused, a trusted one is not", "[unit]") {
+  const support::TempDir dir;
+  const auto made = server::make_self_signed(dir.path(), {"localhost", "127.0.0.1"});
+  const PoliteEngine engine;
+  server::ServerConfig config;
+  config.port = 0;
+  config.max_sessions = 1;
+  config.tls_cert = made.cert_file;
+  config.tls_key = made.key_file;
+  server::Server server(engine, config);
+  auto client = options("wss://127.0.0.1:" + std::to_string(server.port()), Protocol::kMoshi);
+  client.connect_timeout_s = 5.0;
+  CHECK_THAT(error_of(client), Contains("TLS") && Contains("certificate verify failed"));
+  const char* before = std::getenv("SSL_CERT_FILE");
+  const std::string kept = before != nullptr ? before : "";
+  ::setenv("SSL_CERT_FILE", made.cert_file.c_str(), 1);  // OpenSSL's own way to trust another.
+  client.connect_attempts = 3;
+  CHECK(error_of(client).empty());
+  if (before != nullptr)
+    ::setenv("SSL_CERT_FILE", kept.c_str(), 1);
+  else
+    ::unsetenv("SSL_CERT_FILE");
 }
 
 TEST_CASE("no server, or one that is none: a row with the reason", "[unit]") {
