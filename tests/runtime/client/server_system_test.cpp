@@ -310,7 +310,7 @@ TEST_CASE("OpenAI: a refused session, a response that stops in its middle", "[un
   FakeServer stops([](Peer& peer) {
     if (!open_session(peer)) return;
     peer.send_text(R"({"type":"response.created","response":{}})");
-    peer.send_text(audio_delta(0.5).dump());
+    peer.send_text(audio_delta(0.5));
     while (peer.read()) continue;
   });
   CHECK_THAT(error_of(options(stops.url(), Protocol::kOpenAi)), Contains("in its middle"));
