@@ -1,5 +1,8 @@
 #include "tests/support/fake_server.h"
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/write.hpp>
@@ -22,7 +25,9 @@ using ErrorCode = boost::system::error_code;
 
 class SocketPeer : public FakeServer::Peer {
  public:
-  explicit SocketPeer(tcp::socket socket) : ws_(std::move(socket)) {}
+  explicit SocketPeer(tcp::socket socket)
+      : cut_handle_(::dup(socket.native_handle())), ws_(std::move(socket)) {}
+  ~SocketPeer() override { ::close(cut_handle_); }
 
   bool accept() {
     ErrorCode error;
@@ -37,10 +42,8 @@ class SocketPeer : public FakeServer::Peer {
     http::read(ws_.next_layer(), buffer, request_, error);
     asio::write(ws_.next_layer(), asio::buffer(bytes), error);
   }
-  void cut() {
-    ErrorCode error;
-    ws_.next_layer().shutdown(tcp::socket::shutdown_both, error);
-  }
+  /// Any thread: the connection's own one may be inside Beast.
+  void cut() const { ::shutdown(cut_handle_, SHUT_RDWR); }
 
   std::optional<WebMessage> read() override {
     ErrorCode error;
@@ -69,6 +72,7 @@ class SocketPeer : public FakeServer::Peer {
   }
 
  private:
+  const int cut_handle_;  // A second name of the socket.
   websocket::stream<tcp::socket> ws_;
   http::request<http::string_body> request_;
 };

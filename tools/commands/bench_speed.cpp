@@ -34,8 +34,7 @@ int run(Options& options) {
   runtime::bench::SpeedReport report = speed::measure(parts, options.measure);
   bar.finish();
   report.batch_note =
-      "(together: the model's parts with a row a conversation; the engine steps them one at a "
-      "time)";
+      "(together: the model's parts with a row a conversation, as the engine steps sessions)";
   std::cout << to_text(report) << std::flush;
   if (!options.json.empty()) core::write_file_atomically(options.json, to_json(report));
   if (!options.html.empty()) core::write_file_atomically(options.html, to_html(report));

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -10,9 +11,10 @@
 #include "runtime/bench/report.h"
 #include "runtime/bench/suite_run.h"
 #include "runtime/server/server.h"
+#include "runtime/server/tls.h"
 #include "tests/support/fake_server.h"
 #include "tests/support/polite_engine.h"
-#include "tests/support/polite_server.inc"
+#include "tests/support/polite_server.h"
 #include "tests/support/temp_dir.h"
 
 using namespace duet;
@@ -165,6 +167,30 @@ TEST_CASE("duet's own server, by both of its protocols", "[unit]") {
   }
 }
 
+TEST_CASE("TLS: a certificate that nobody vouches for is refused, a trusted one is not", "[unit]") {
+  const support::TempDir dir;
+  const auto made = server::make_self_signed(dir.path(), {"localhost", "127.0.0.1"});
+  const PoliteEngine engine;
+  server::ServerConfig config;
+  config.port = 0;
+  config.max_sessions = 1;
+  config.tls_cert = made.cert_file;
+  config.tls_key = made.key_file;
+  server::Server server(engine, config);
+  auto client = options("wss://127.0.0.1:" + std::to_string(server.port()), Protocol::kMoshi);
+  client.connect_timeout_s = 5.0;
+  CHECK_THAT(error_of(client), Contains("TLS") && Contains("certificate verify failed"));
+  const char* before = std::getenv("SSL_CERT_FILE");
+  const std::string kept = before != nullptr ? before : "";
+  ::setenv("SSL_CERT_FILE", made.cert_file.c_str(), 1);  // OpenSSL's own way to trust another.
+  client.connect_attempts = 3;
+  CHECK(error_of(client).empty());
+  if (before != nullptr)
+    ::setenv("SSL_CERT_FILE", kept.c_str(), 1);
+  else
+    ::unsetenv("SSL_CERT_FILE");
+}
+
 TEST_CASE("no server, or one that is none: a row with the reason", "[unit]") {
   CHECK_THAT(error_of(options("ws://127.0.0.1:1", Protocol::kMoshi)), Contains("connecting"));
   FakeServer garbage(std::string("220 mail.example ESMTP\r\n\r\n"));
@@ -284,7 +310,7 @@ TEST_CASE("OpenAI: a refused session, a response that stops in its middle", "[un
   FakeServer stops([](Peer& peer) {
     if (!open_session(peer)) return;
     peer.send_text(R"({"type":"response.created","response":{}})");
-    peer.send_text(audio_delta(0.5).dump());
+    peer.send_text(audio_delta(0.5));
     while (peer.read()) continue;
   });
   CHECK_THAT(error_of(options(stops.url(), Protocol::kOpenAi)), Contains("in its middle"));

@@ -1,9 +1,7 @@
-// Conducts of a FakeServer: servers that behave, of both protocols.
+#include "tests/support/polite_server.h"
 
 #include <cmath>
-#include <functional>
 #include <nlohmann/json.hpp>
-#include <string>
 #include <vector>
 
 #include "audio/resampler.h"
@@ -12,14 +10,11 @@
 #include "codecs/wire/ogg_opus_decoder.h"
 #include "codecs/wire/ogg_opus_encoder.h"
 #include "codecs/wire/pcm.h"
-#include "tests/support/fake_server.h"
 #include "tests/support/polite_engine.h"
 
 namespace duet::support {
 
-/// The polite engine behind Moshi's protocol. `on_step` may spoil a connection: false ends it.
-inline void serve_moshi(FakeServer::Peer& peer,
-                        const std::function<bool(std::int64_t)>& on_step = {}) {
+void serve_moshi(FakeServer::Peer& peer, const std::function<bool(std::int64_t)>& on_step) {
   peer.send_binary(std::vector<std::uint8_t>{0});  // As Python servers shake hands.
   const PoliteEngine engine;
   const auto session = engine.make_session({});
@@ -46,18 +41,19 @@ inline void serve_moshi(FakeServer::Peer& peer,
   }
 }
 
-inline nlohmann::json audio_delta(double seconds) {
+std::string audio_delta(double seconds) {
   std::vector<float> tone(static_cast<std::size_t>(seconds * 24000));
   for (std::size_t i = 0; i < tone.size(); ++i)
     tone[i] = 0.25F * static_cast<float>(std::sin(0.1 * static_cast<double>(i)));
   std::vector<std::uint8_t> bytes;
   wire::write_pcm(wire::AudioFormat::kPcm16, tone, bytes);
-  return {{"type", "response.output_audio.delta"},
-          {"item_id", "item_1"},
-          {"delta", wire::base64_encode(bytes)}};
+  return nlohmann::json{{"type", "response.output_audio.delta"},
+                        {"item_id", "item_1"},
+                        {"delta", wire::base64_encode(bytes)}}
+      .dump();
 }
 
-inline bool open_session(FakeServer::Peer& peer) {
+bool open_session(FakeServer::Peer& peer) {
   peer.send_text(R"({"type":"session.created","session":{}})");
   const auto update = peer.read();
   if (!update) return false;
@@ -67,9 +63,7 @@ inline bool open_session(FakeServer::Peer& peer) {
   return true;
 }
 
-/// A server that answers 0.4 s after the user's sound with 6 s at once, as hosted models do, and
-/// announces speech after 60 ms of it.
-inline void serve_openai(FakeServer::Peer& peer, std::string& truncated) {
+void serve_openai(FakeServer::Peer& peer, std::string& truncated) {
   if (!open_session(peer)) return;
   int loud = 0, quiet = 0;
   bool owes = false;
@@ -96,7 +90,7 @@ inline void serve_openai(FakeServer::Peer& peer, std::string& truncated) {
         {"type", "response.output_audio_transcript.delta"},
         {"delta",
          "Twelve."}}.dump());
-    for (int i = 0; i < 6; ++i) peer.send_text(audio_delta(1.0).dump());
+    for (int i = 0; i < 6; ++i) peer.send_text(audio_delta(1.0));
     peer.send_text(R"({"type":"response.done","response":{"status":"completed"}})");
   }
 }
