@@ -63,7 +63,7 @@ TEST_CASE("the page is whole and asks nobody else for anything", "[unit]") {
 
 // For clients that are run by hand (tests/clients, a browser) where there is no model:
 //   DUET_TEST_SECONDS=120 duet_tests_light "[.serve]"
-TEST_CASE("the fake engine on port 8998", "[.serve]") {
+TEST_CASE("the fake engine on port 8998", "[.serve][device]") {
   support::FakeScript script;
   script.info.has_user_text = true;
   for (std::int64_t at = 40; at < 5000; at += 80)
