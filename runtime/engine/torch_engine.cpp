@@ -91,23 +91,7 @@ class TorchSession : public runtime::Session {
  private:
   friend class TogetherStep;
 
-  void do_step(std::span<const float> block, runtime::StepOutput& out) override {
-    prepare_thread();
-    const c10::InferenceMode inference;
-    const at::Tensor pcm = at::empty({1, kBlock}, at::kFloat);
-    std::copy(block.begin(), block.end(), pcm.data_ptr<float>());
-    const at::Tensor frames = parts_.encoder->step(pcm, *encoder_state_);
-    for (int64_t t = 0; t < frames.size(1); ++t) {
-      const models::DuplexLm::Logits logits =
-          parts_.lm->step(frames.narrow(1, t, 1), heard_, lm_state_);
-      const std::vector<int64_t> codes = decide(row_of(logits, 0), out);
-      speak(parts_.codec->step(codes_tensor(codes), *codec_state_)[0]);
-    }
-    if (frames.size(1) > 0)
-      listen(frames, parts_.encoder->ctc_logits(frames), parts_.encoder->speaking_logit(frames),
-             out);
-    give_block(out);
-  }
+  void do_step(std::span<const float> block, runtime::StepOutput& out) override;
 
   void do_reset() override {
     const c10::InferenceMode inference;
@@ -355,6 +339,16 @@ class TogetherStep {
   const EngineParts& parts_;
   std::vector<Item> items_;
 };
+
+/// Alone is together with nobody.
+void TorchSession::do_step(std::span<const float> block, runtime::StepOutput& out) {
+  prepare_thread();
+  const c10::InferenceMode inference;
+  runtime::StepJob job{.session = this, .block = block, .out = &out, .error = {}};
+  runtime::StepJob* const jobs[] = {&job};
+  TogetherStep(parts_, jobs).run();
+  if (!job.error.empty()) throw std::runtime_error(job.error);
+}
 
 void require_equal(const char* subject, const std::string& expected_by, int64_t expected,
                    int64_t found) {
