@@ -8,28 +8,11 @@
 #include "codecs/neural/convnext_codec.h"
 #include "models/duplex_lm.h"
 #include "models/whisper_speech_encoder.h"
+#include "tests/support/seeded_reader.h"
 
 using namespace duet;
 
 namespace {
-
-class SeededReader : public models::WeightReader {
- public:
-  at::Tensor parameter(const std::string&, at::IntArrayRef shape, models::Init init) override {
-    if (init.kind == models::Init::Kind::kOnes)
-      return at::ones(shape) + 0.1 * at::randn(shape, generator_);
-    return at::randn(shape, generator_) * 0.12;
-  }
-  at::Tensor buffer(const std::string&, at::IntArrayRef,
-                    const std::function<at::Tensor()>& make) override {
-    return make();
-  }
-  bool contains(const std::string&) const override { return true; }
-  void finish() override {}
-
- private:
-  at::Generator generator_ = at::detail::createCPUGenerator(11);
-};
 
 at::Tensor noise(at::IntArrayRef shape, uint64_t seed) {
   return at::randn(shape, at::detail::createCPUGenerator(seed)) * 0.1;
@@ -59,7 +42,7 @@ TEST_CASE("LM: streams stepped together are each what they are alone", "[propert
   config.num_codebooks = 2;
   config.code_vocab = 9;
   config.user_width = 6;
-  SeededReader reader;
+  test::SeededReader reader(11);
   const models::DuplexLm lm(config, models::WeightScope(reader));
   std::vector<models::DuplexLm::State> alone, together;
   std::vector<models::DuplexLm::State*> pointers;
@@ -113,7 +96,7 @@ TEST_CASE("encoder: streams stepped together are each what they are alone", "[pr
   config.top_layers = 2;
   config.top_left = 3;
   config.ctc_pieces = 5;
-  SeededReader reader;
+  test::SeededReader reader(11);
   const models::WhisperSpeechEncoder encoder(config, true, models::WeightScope(reader));
   std::vector<std::unique_ptr<models::SpeechEncoder::State>> states;
   std::vector<models::SpeechEncoder::State*> pointers;
@@ -149,7 +132,7 @@ TEST_CASE("encoder: a stream with samples pending is stepped by itself", "[unit]
   config.top_heads = 2;
   config.top_layers = 1;
   config.ctc_pieces = 5;
-  SeededReader reader;
+  test::SeededReader reader(11);
   const models::WhisperSpeechEncoder encoder(config, false, models::WeightScope(reader));
   const at::Tensor pcm = noise({1, 1280 * 3 + 100}, 1);
   const auto a = encoder.initial_state(1), b = encoder.initial_state(1);
@@ -167,7 +150,7 @@ TEST_CASE("codec: streams stepped together are each what they are alone", "[prop
   config.decoder_width = 16;
   config.decoder_frame_blocks = 1;
   config.decoder_hop_blocks = 2;
-  SeededReader reader;
+  test::SeededReader reader(11);
   const codecs::ConvNextDecoder codec(config, models::WeightScope(reader));
   const auto codes = [&](int64_t s, int64_t t) {
     return at::full({1, config.num_groups, 1}, (17 * s + 5 * t) % codec.codebook_size(), at::kLong);

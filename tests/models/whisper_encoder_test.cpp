@@ -4,27 +4,11 @@
 
 #include <catch2/catch.hpp>
 
+#include "tests/support/seeded_reader.h"
+
 using namespace duet::models;
 
 namespace {
-
-// Every tensor a fixed pseudo-random value: no files needed.
-class SeededReader : public WeightReader {
- public:
-  at::Tensor parameter(const std::string&, at::IntArrayRef shape, Init init) override {
-    if (init.kind == Init::Kind::kOnes) return at::ones(shape) + 0.1 * at::randn(shape, generator_);
-    return at::randn(shape, generator_) * 0.12;
-  }
-  at::Tensor buffer(const std::string&, at::IntArrayRef,
-                    const std::function<at::Tensor()>& make) override {
-    return make();
-  }
-  bool contains(const std::string&) const override { return true; }
-  void finish() override {}
-
- private:
-  at::Generator generator_ = at::detail::createCPUGenerator(7);
-};
 
 WhisperEncoder make_tiny() {
   WhisperEncoder::Config config;
@@ -38,7 +22,7 @@ WhisperEncoder make_tiny() {
   config.top_layers = 2;
   config.top_left = 3;
   config.ctc_pieces = 5;
-  SeededReader reader;
+  duet::test::SeededReader reader(7);
   return {config, WeightScope(reader)};
 }
 
