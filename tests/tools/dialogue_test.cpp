@@ -379,3 +379,54 @@ TEST_CASE("material without one answer is refused", "[unit]") {
   material.agents.clear();
   CHECK_THROWS_WITH(DialogueMixer(plain(), material), Catch::Contains("none of which match"));
 }
+
+namespace {
+
+std::vector<AgentClip> three_units() {
+  std::vector<AgentClip> units = {agent("A small", 2, 5), agent("latte,", 1, 4),
+                                  agent("coming up.", 4, 6)};
+  for (size_t u = 0; u < units.size(); ++u)
+    for (int16_t& code : units[u].codes) code = static_cast<int16_t>(code + 1000 * (u + 1));
+  return units;
+}
+
+}  // namespace
+
+TEST_CASE("a composed reply: its units' codes in order, their words two frames ahead", "[unit]") {
+  const AgentClip clip =
+      compose_clip("A small latte, coming up.", three_units(), std::vector<uint32_t>{0, 1, 2});
+  REQUIRE(clip.num_frames == 15);
+  CHECK(clip.tokens == std::vector<int64_t>{10, 11, 10, 10, 11, 12, 13});
+  // Units begin at frames 0, 5 and 9.
+  CHECK(clip.token_frames == std::vector<int64_t>{0, 1, 3, 7, 8, 9, 10});
+  for (int64_t k = 0; k < 4; ++k) {
+    const auto at = [&](int64_t frame) { return clip.codes[static_cast<size_t>(k * 15 + frame)]; };
+    CHECK(at(0) == 1000 + 100 * (k + 1));
+    CHECK(at(4) == 1000 + 100 * (k + 1) + 4);
+    CHECK(at(5) == 2000 + 100 * (k + 1));
+    CHECK(at(9) == 3000 + 100 * (k + 1));
+    CHECK(at(14) == 3000 + 100 * (k + 1) + 5);
+  }
+}
+
+TEST_CASE("words that do not fit before their unit push the next ones on, never back", "[unit]") {
+  std::vector<AgentClip> units = {agent("cappuccino", 4, 1), agent("x", 1, 3)};
+  const AgentClip clip = compose_clip("cappuccino x", units, {0, 1});
+  CHECK(clip.token_frames == std::vector<int64_t>{0, 1, 2, 3, 4});
+}
+
+TEST_CASE("a composed reply's words stand in the slots of their frames, pads between", "[unit]") {
+  DialogueMaterial material = small_material();
+  material.units = three_units();
+  material.agents = {compose_clip("Answer.", material.units, {0, 1, 2})};
+  DialogueConfig config = plain();
+  config.echo_probability = 1.0;  // its sound is that of the units
+  const Dialogue d = DialogueMixer(config, material).mix(1);
+  const int64_t bos = d.agent_turns.at(0).bos_slot;
+  CHECK(d.agent_turns[0].eos_slot == bos + 16);
+  const std::vector<int64_t> expected = {10, 11, 0, 10, 0, 0, 0, 10, 11, 12, 13, 0, 0, 0, 0};
+  for (size_t i = 0; i < expected.size(); ++i)
+    CHECK(d.text[static_cast<size_t>(bos) + 1 + i] == expected[i]);
+  CHECK(code(d, 0, bos + 1) == 1100);
+  CHECK(code(d, 3, bos + 15) == 3405);
+}

@@ -67,7 +67,7 @@ TEST_CASE("every turn of a conversation is heard before its reply is written, in
     REQUIRE(d.turns.size() == 2);
     CHECK(d.turns[1].topic == "b");
     CHECK(d.turns[1].bos_slot == bos[1]);
-    CHECK(d.turns[1].num_tokens == 2);
+    CHECK(d.turns[1].num_slots == 2);
     CHECK(pieces_between(d, 0, bos[0]) == letters("abba", 0));
     CHECK(pieces_between(d, bos[0], eos[0]).empty());
     CHECK(pieces_between(d, eos[0], bos[1]) == letters("caa", 0));
@@ -239,4 +239,50 @@ TEST_CASE("recorded dialogues are heard as recordings where there are some", "[u
     }
   }
   CHECK(heard > all / 2);  // what is known is preferred
+}
+
+TEST_CASE("conversations whose replies all have a sound are over their own codes, at its pace",
+          "[unit]") {
+  WrittenConfig config = exact();
+  config.recorded = 0.0;
+  AgentClip paced = named_clip("xy", 9, 5);
+  paced.tokens = letters("xy", 100);
+  paced.token_frames = {0, 6};
+  const auto encode = [](int64_t first) {
+    return [first](const std::string& text) { return letters(text, first); };
+  };
+  DialogueScript script;
+  script.turns = {{"sum", "abc", "xy"}};
+  const WrittenMixer written(config, {script}, {paced}, {7, 8}, encode(0), encode(100));
+  const WrittenDialogue d = written.mix(3);
+  const int64_t bos = d.turns.at(0).bos_slot;
+  CHECK(d.turns[0].num_slots == 7);
+  CHECK(d.dialogue.text[static_cast<size_t>(bos + 1)] == letters("x", 100)[0]);
+  CHECK(d.dialogue.text[static_cast<size_t>(bos + 2)] == 0);
+  CHECK(d.dialogue.text[static_cast<size_t>(bos + 7)] == letters("y", 100)[0]);
+  CHECK(d.dialogue.text[static_cast<size_t>(bos + 10)] == 2);  // with the last frame, not before
+  for (int64_t slot = bos; slot < bos + 11; ++slot)
+    CHECK(d.has_own_codes[static_cast<size_t>(slot)]);
+}
+
+TEST_CASE("a misheard turn: the channel holds other words, and only the end of the reply is scored",
+          "[unit]") {
+  WrittenConfig config = exact();
+  config.recorded = 0.0;
+  const auto encode = [](int64_t first) {
+    return [first](const std::string& text) { return letters(text, first); };
+  };
+  DialogueScript script;
+  script.turns = {{"sum", "abc", "xyz", "ddd", "z"}};
+  const WrittenMixer written(config, {script}, {named_clip("xyz", 9, 5)}, {7, 8}, encode(0),
+                             encode(100));
+  const WrittenDialogue d = written.mix(3);
+  CHECK(d.turns.empty());  // "right" cannot be asked of it
+  int64_t bos = 0;
+  while (d.dialogue.text[static_cast<size_t>(bos)] != 1) ++bos;
+  CHECK(pieces_between(d, 0, bos) == letters("ddd", 0));
+  CHECK(d.is_unknown[static_cast<size_t>(bos + 1)]);
+  CHECK(d.is_unknown[static_cast<size_t>(bos + 2)]);
+  CHECK_FALSE(d.is_unknown[static_cast<size_t>(bos + 3)]);
+  CHECK_FALSE(d.is_unknown[static_cast<size_t>(bos - 1)]);
 }

@@ -100,11 +100,40 @@ std::vector<DialogueScript> read_scripts(const std::string& path) {
     DialogueScript script;
     script.split = line.value("split", "train");
     for (const auto& turn : line["turns"])
-      script.turns.push_back(
-          {turn.value("topic", ""), turn.value("text", ""), turn.value("reply", "")});
+      script.turns.push_back({turn.value("topic", ""), turn.value("text", ""),
+                              turn.value("reply", ""), turn.value("heard", ""),
+                              turn.value("scored", "")});
     scripts.push_back(std::move(script));
   }
   return scripts;
+}
+
+AgentClip compose_clip(std::string text, const std::vector<AgentClip>& units,
+                       std::vector<uint32_t> which) {
+  constexpr int64_t kLead = 2;  // frames by which a unit's text is ahead of its sound
+  DUET_CHECK(!which.empty());
+  AgentClip clip;
+  clip.text = std::move(text);
+  for (uint32_t unit : which) clip.num_frames += units.at(unit).num_frames;
+  const auto books = static_cast<int64_t>(units[which[0]].codes.size()) /
+                     std::max<int64_t>(units[which[0]].num_frames, 1);
+  clip.codes.resize(static_cast<size_t>(books * clip.num_frames));
+  int64_t begin = 0;
+  for (uint32_t index : which) {
+    const AgentClip& unit = units[index];
+    for (int64_t k = 0; k < books; ++k)
+      std::copy_n(unit.codes.begin() + k * unit.num_frames, unit.num_frames,
+                  clip.codes.begin() + k * clip.num_frames + begin);
+    int64_t at = begin - kLead;
+    for (int64_t token : unit.tokens) {
+      at = std::max(at, clip.token_frames.empty() ? 0 : clip.token_frames.back() + 1);
+      clip.tokens.push_back(token);
+      clip.token_frames.push_back(at);
+    }
+    begin += unit.num_frames;
+  }
+  clip.units = std::move(which);
+  return clip;
 }
 
 int64_t find_pause(const std::vector<float>& samples, double low, double high) {
@@ -427,8 +456,10 @@ class DialogueMixer::Builder {
     set_slot(turn.eos_slot, config_.text_eos, config_.codebook_size + 1);
     const auto num_tokens =
         std::min<int64_t>(static_cast<int64_t>(clip.tokens.size()), clip.num_frames);
-    for (int64_t i = 0; i < num_tokens && bos + 1 + i < out_.num_steps; ++i)
-      out_.text[static_cast<size_t>(bos + 1 + i)] = clip.tokens[static_cast<size_t>(i)];
+    for (size_t i = 0; i < static_cast<size_t>(num_tokens); ++i)
+      if (const int64_t slot = bos + 1 + clip.token_frame(i);
+          slot < std::min(out_.num_steps, turn.eos_slot))
+        out_.text[static_cast<size_t>(slot)] = clip.tokens[i];
     for (int64_t k = 0; k < out_.num_codebooks; ++k)
       for (int64_t i = 0; i < clip.num_frames && bos + 1 + i < out_.num_steps; ++i)
         out_.codes[static_cast<size_t>(k * out_.num_steps + bos + 1 + i)] =
@@ -472,13 +503,22 @@ class DialogueMixer::Builder {
     }
   }
 
+  std::vector<float> sound_of(const AgentClip& clip) const {
+    std::vector<float> out = to_float(clip.samples);
+    for (uint32_t unit : clip.units) {
+      const std::vector<float> part = to_float(mixer_.material_.units[unit].samples);
+      out.insert(out.end(), part.begin(), part.end());
+    }
+    return out;
+  }
+
   void add_echo() {
     if (!chance(random_, config_.echo_probability)) return;
     const auto delay = samples_of(uniform(random_, 0.010, 0.500));
     const double level = kTurnLevel * from_db(-uniform(random_, 20.0, 40.0));
     std::vector<float> echo(out_.user.size(), 0.0f);
     for (const AgentTurn& turn : out_.agent_turns) {
-      const std::vector<float> clip = to_float(mixer_.material_.agents[turn.clip].samples);
+      const std::vector<float> clip = sound_of(mixer_.material_.agents[turn.clip]);
       const int64_t length = std::min<int64_t>(static_cast<int64_t>(clip.size()),
                                                (turn.eos_slot - turn.bos_slot - 1) * kStepSamples);
       const int64_t begin = (turn.bos_slot + 2) * kStepSamples +

@@ -24,32 +24,49 @@ namespace duet::train {
 
 constexpr int64_t kStepSamples = 1280;  ///< 80 ms at 16 kHz.
 
-/// One thing the agent can say.
+/// One thing the agent can say: a recording, or units (recorded words) strung together.
 struct AgentClip {
   std::string text;
   std::vector<int64_t> tokens;  ///< Of the text, no bos or eos.
-  std::vector<int16_t> codes;   ///< [K, num_frames], codebook-major.
+  /// [num_tokens] Rising; the frame from whose slot on each token is known. Empty: token i at frame
+  /// i.
+  std::vector<int64_t> token_frames;
+  std::vector<int16_t> codes;  ///< [K, num_frames], codebook-major.
   int64_t num_frames = 0;
   std::vector<int16_t> samples;  ///< At 16 kHz, for the echo; may be empty.
+  std::vector<uint32_t> units;   ///< Of the material: what it is made of, in the place of samples.
+
+  int64_t token_frame(size_t i) const {
+    return token_frames.empty() ? static_cast<int64_t>(i) : token_frames[i];
+  }
 };
+
+/// Strings units together: codes, and the text of each a little ahead of its sound, so that the
+/// next word is settled when its first frame is. `which` are indices into `units`, at least one.
+AgentClip compose_clip(std::string text, const std::vector<AgentClip>& units,
+                       std::vector<uint32_t> which);
 
 /// Turns that belong together: what is said depends on what was said before (names, orders and
 /// their corrections).
 struct DialogueScript {
   struct Turn {
     std::string topic, text, reply;
+    /// In writing only. What the user's channel holds instead of `text` (misheard operands: the
+    /// reply's own words then tell the result), and the end of the reply that is still scored.
+    std::string heard, scored;
   };
   std::string split;
   std::vector<Turn> turns;
 };
 
-/// One JSON object a line: {"split", "turns": [{"topic", "text", "reply"}, ...]}. Throws
-/// core::LoadError.
+/// One JSON object a line: {"split", "turns": [{"topic", "text", "reply"}, ...]}; a turn may hold
+/// "heard" and "scored" too. Throws core::LoadError.
 std::vector<DialogueScript> read_scripts(const std::string& path);
 
 struct DialogueMaterial {
   std::vector<Utterance> users;  ///< At 16 kHz, trimmed.
   std::vector<AgentClip> agents;
+  std::vector<AgentClip> units;  ///< What composed replies of `agents` are made of.
   std::vector<DialogueScript> scripts;
   std::vector<int64_t> silence;  ///< K codes of encoded silence.
 };

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
@@ -90,6 +92,47 @@ Codes encode(const codecs::CodecEncoder& codec, const std::vector<int16_t>& samp
   const at::Tensor pcm = at::from_blob(audio.data(), {1, static_cast<int64_t>(audio.size())});
   const at::Tensor codes = codec.forward(pcm)[0].to(at::kShort).contiguous();
   return {codes.size(1), {codes.data_ptr<int16_t>(), codes.data_ptr<int16_t>() + codes.numel()}};
+}
+
+// Replies strung together from units take the place of recordings of the same words: one text, one
+// sound.
+void add_composed(const std::vector<std::string>& paths,
+                  const std::unordered_map<std::string, uint32_t>& by_id,
+                  DialogueMaterial& material) {
+  std::unordered_set<std::string> texts;
+  std::vector<AgentClip> composed;
+  for (const std::string& path : paths) {
+    std::ifstream file(path);
+    if (!file)
+      throw core::LoadError(
+          {.subject = "composed replies", .expected = "a readable file", .file = path});
+    std::string line;
+    for (int number = 1; std::getline(file, line); ++number) {
+      if (line.empty()) continue;
+      const auto fail = [&](const std::string& expected, const std::string& found) {
+        throw core::LoadError({.subject = "composed reply",
+                               .expected = expected,
+                               .found = found,
+                               .file = path + ":" + std::to_string(number)});
+      };
+      const nlohmann::json entry = nlohmann::json::parse(line, nullptr, false);
+      if (!entry.is_object() || !entry.contains("units") || !entry["units"].is_array() ||
+          entry["units"].empty())
+        fail("an object with \"text\" and \"units\"", line.substr(0, 60));
+      std::vector<uint32_t> which;
+      for (const auto& unit : entry["units"]) {
+        const std::string id = unit.is_string() ? unit.get<std::string>() : "";
+        if (by_id.count(id) == 0) fail("ids of data.units", unit.dump());
+        which.push_back(by_id.at(id));
+      }
+      std::string text = entry.value("text", "");
+      if (!texts.insert(text).second) continue;
+      composed.push_back(compose_clip(std::move(text), material.units, std::move(which)));
+    }
+  }
+  std::erase_if(material.agents,
+                [&](const AgentClip& clip) { return texts.count(clip.text) != 0; });
+  std::move(composed.begin(), composed.end(), std::back_inserter(material.agents));
 }
 
 bool is_composed(const std::string& topic) {
@@ -201,7 +244,7 @@ DialogueMaterial load_material(const MaterialConfig& config,
                                         : read_codes(cached("agent.codes"), codec_name);
   std::unordered_map<std::string, Codes> used;
   int64_t made = 0;
-  for (const Utterance& item : load_speech_set(set)) {
+  const auto make_clip = [&](const Utterance& item, std::vector<int16_t> sound) {
     const std::string key = item.path + "|" + std::to_string(item.samples.size());
     Codes codes;
     if (const auto found = known.find(key); found != known.end()) {
@@ -215,9 +258,30 @@ DialogueMaterial load_material(const MaterialConfig& config,
     for (int id : pieces.encode(item.text)) clip.tokens.push_back(id);
     clip.num_frames = codes.num_frames;
     clip.codes = codes.values;
-    clip.samples = std::move(echo[item.path]);
-    material.agents.push_back(std::move(clip));
+    clip.samples = std::move(sound);
     used[key] = std::move(codes);
+    return clip;
+  };
+  for (const Utterance& item : load_speech_set(set))
+    material.agents.push_back(make_clip(item, std::move(echo[item.path])));
+  if (!config.units.empty()) {
+    set.manifests = config.units;
+    set.role = "unit";
+    set.edge_ms = 200.0;  // cut to whole frames already
+    set.trim_db = 80.0;
+    set.skip_unreadable = false;
+    set.cache_file.clear();
+    std::unordered_map<std::string, uint32_t> by_id;
+    std::vector<Utterance> units = load_speech_set(set);
+    set.sample_rate_hz = 16000;
+    std::vector<Utterance> heard = load_speech_set(set);
+    for (size_t i = 0; i < units.size(); ++i) {
+      by_id[units[i].id] = static_cast<uint32_t>(i);
+      material.units.push_back(make_clip(units[i], std::move(heard[i].samples)));
+    }
+    add_composed(config.composed, by_id, material);
+    say(std::to_string(material.units.size()) + " units, " +
+        std::to_string(material.agents.size()) + " replies with those strung together from them");
   }
   if (made > 0 && !config.cache_dir.empty()) write_codes(cached("agent.codes"), codec_name, used);
   say(std::to_string(material.agents.size()) + " replies, " + std::to_string(made) +

@@ -17,7 +17,11 @@ namespace duet::train {
 struct MaterialConfig {
   std::vector<std::string> manifests;  ///< JSONL, see speech_set.h.
   std::vector<std::string> scripts;    ///< JSONL, see read_scripts.
-  std::string cache_dir;               ///< "" = no cache.
+  std::vector<std::string> units;      ///< Manifests of role "unit": words cut from sentences.
+  /// JSONL {"text", "units": [id, ...]}: replies strung together from them, in the place of
+  /// recordings of the same texts.
+  std::vector<std::string> composed;
+  std::string cache_dir;  ///< "" = no cache.
   double max_user_seconds = 12.0;
   double max_agent_seconds = 30.0;
 };

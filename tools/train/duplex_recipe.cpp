@@ -181,6 +181,8 @@ int train_duplex(const RecipeOptions& options) {
   const core::ConfigReader data = config.sub("data");
   material_config.manifests = data.get_string_list("manifests");
   material_config.scripts = data.get_string_list("scripts", {});
+  material_config.units = data.get_string_list("units", {});
+  material_config.composed = data.get_string_list("composed", {});
   const std::vector<std::string> written_paths = data.get_string_list("written", {});
   const std::vector<std::string> asked_paths = data.get_string_list("asked", {});
   if (!written_paths.empty())
@@ -209,6 +211,8 @@ int train_duplex(const RecipeOptions& options) {
     files.push_back({"data.manifests", path});
   for (const std::string& path : material_config.scripts) files.push_back({"data.scripts", path});
   for (const std::string& path : asked_paths) files.push_back({"data.asked", path});
+  for (const std::string& path : material_config.units) files.push_back({"data.units", path});
+  for (const std::string& path : material_config.composed) files.push_back({"data.composed", path});
   require_files(config, files);
 
   fs::create_directories(loop.out_dir);

@@ -230,6 +230,7 @@ DuplexTask::Written DuplexTask::draw_written(std::mt19937_64& rng) {
     out.dialogues.push_back(std::move(drawn.dialogue));
     out.turns.push_back(std::move(drawn.turns));
     out.own_codes.push_back(std::move(drawn.has_own_codes));
+    out.unknown.push_back(std::move(drawn.is_unknown));
   }
   return out;
 }
@@ -245,6 +246,29 @@ at::Tensor DuplexTask::text_loss(const at::Tensor& logits, const at::Tensor& tar
   const at::Tensor total = weights.sum().clamp_min(1e-6);
   if (config_.text_focus) weights = weights * (1.02 - at::exp(losses.detach().neg()));
   return (losses * weights).sum() / total;
+}
+
+// Words, and inside replies with their own sound also the waiting between them: when to speak is
+// learned from sound, where the user's last sample is known.
+void DuplexTask::score_written_words(const std::vector<std::vector<bool>>& own,
+                                     const std::vector<std::vector<bool>>& unknown,
+                                     DuplexBatch& written) const {
+  const int64_t steps = written.text_out.size(1);
+  written.text_weight = at::zeros(written.text_out.sizes());
+  for (size_t b = 0; b < own.size(); ++b) {
+    const int64_t* target = written.text_out[static_cast<int64_t>(b)].data_ptr<int64_t>();
+    auto* weight = written.text_weight[static_cast<int64_t>(b)].data_ptr<float>();
+    for (int64_t t = 0; t + 1 < steps; ++t) {
+      const auto slot = static_cast<size_t>(t + 1);
+      if (target[t] < 0 || target[t] == mixer_->config().text_bos || unknown[b][slot]) continue;
+      const bool is_word =
+          target[t] != config_.batch.text_pad && target[t] != mixer_->config().text_eos;
+      if (is_word)
+        weight[t] = 1.0F;
+      else if (own[b][slot])
+        weight[t] = static_cast<float>(config_.batch.pad_weight);
+    }
+  }
 }
 
 DuplexTask::Drawn DuplexTask::draw(std::mt19937_64& rng) {
@@ -303,13 +327,7 @@ Metrics DuplexTask::step(const StepContext& context, std::mt19937_64& rng) {
   const bool has_written = !written.dialogues.empty();
   if (has_written) {
     written_batch = make_batch(written.dialogues, config_.batch, rng);
-    // Only words: when to speak is learned from sound, where the user's last sample is known.
-    const at::Tensor& target = written_batch.text_out;
-    written_batch.text_weight = target.ge(0)
-                                    .logical_and(target.ne(config_.batch.text_pad))
-                                    .logical_and(target.ne(mixer_->config().text_bos))
-                                    .logical_and(target.ne(mixer_->config().text_eos))
-                                    .to(at::kFloat);
+    score_written_words(written.own_codes, written.unknown, written_batch);
     add_written_codes(written.own_codes, written_batch, config_.batch.index_multiple, batch);
   }
 
@@ -357,7 +375,7 @@ Metrics DuplexTask::step(const StepContext& context, std::mt19937_64& rng) {
                                               written_batch.text_weight, written_losses);
     loss = loss + config_.text_weight * config_.written_weight * written_loss;
     metrics["written"] = written_loss.item<double>();
-    const at::Tensor scored = written_batch.text_weight.flatten().gt(0);
+    const at::Tensor scored = written_batch.text_weight.flatten().eq(1.0);
     metrics["written_word"] = written_losses.detach().masked_select(scored).mean().item<double>();
   }
   if (learns_to_hear) {
@@ -421,9 +439,10 @@ Metrics DuplexTask::evaluate_written() {
       const int64_t* decided = best[static_cast<int64_t>(b)].data_ptr<int64_t>();
       for (const WrittenTurn& turn : written.turns[b]) {
         bool is_right = true;
-        for (int64_t t = turn.bos_slot; t < turn.bos_slot + turn.num_tokens; ++t)
-          is_right =
-              is_right && decided[t] == written.dialogues[b].text[static_cast<size_t>(t + 1)];
+        for (int64_t t = turn.bos_slot; t < turn.bos_slot + turn.num_slots; ++t) {
+          const int64_t word = written.dialogues[b].text[static_cast<size_t>(t + 1)];
+          is_right = is_right && (word == config_.batch.text_pad || decided[t] == word);
+        }
         auto& [right, asked] = by_topic[turn.topic];
         right += is_right;
         all.first += is_right;

@@ -106,6 +106,7 @@ class DuplexTask : public TrainTask {
     std::vector<Dialogue> dialogues;
     std::vector<std::vector<WrittenTurn>> turns;
     std::vector<std::vector<bool>> own_codes;  ///< Slots whose codes are scored.
+    std::vector<std::vector<bool>> unknown;    ///< Text slots that are not.
     std::vector<at::Tensor> user;              ///< [1, T, U] each
   };
   /// The next recordings through the encoder, into heard_.
@@ -113,6 +114,11 @@ class DuplexTask : public TrainTask {
   void remember_frames(const at::Tensor& user, const std::vector<Dialogue>& dialogues);
   /// Zeros in place of the features in user [B, T, U], for the dialogues that the dropout hits.
   at::Tensor drop_features(const at::Tensor& user, std::mt19937_64& rng) const;
+  /// Sets text_weight of written dialogues by slots with their own codes and slots that nothing
+  /// tells.
+  void score_written_words(const std::vector<std::vector<bool>>& own,
+                           const std::vector<std::vector<bool>>& unknown,
+                           DuplexBatch& written) const;
   Written draw_written(std::mt19937_64& rng);
   /// Share of the replies in new written dialogues whose every word is the most likely one after
   /// the right words before it: all, and by topic (printed). Empty before the bank is filled.

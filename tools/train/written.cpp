@@ -50,6 +50,7 @@ WrittenMixer::WrittenMixer(const WrittenConfig& config, std::vector<DialogueScri
         !turns.empty() && std::all_of(turns.begin(), turns.end(), [&](const auto& turn) {
           return clips_by_text_.count(turn.reply) != 0;
         });
+    has_recordings_.push_back(is_recorded);
     if (!is_recorded) continue;
     by_topic[turns.size() == 1 ? turns[0].topic : "(scripts)"].push_back(i);
     ++num_recorded_;
@@ -113,6 +114,7 @@ class WrittenMixer::Builder {
       std::fill_n(d.codes.begin() + k * steps_, steps_, silence[static_cast<size_t>(k)]);
     out_.heard.assign(static_cast<size_t>(steps_), kHeardSilence);
     out_.has_own_codes.assign(static_cast<size_t>(steps_), false);
+    out_.is_unknown.assign(static_cast<size_t>(steps_), false);
     is_recorded_ = mixer.num_recorded_ > 0 && chance(random_, config_.recorded);
     is_hurried_ = chance(random_, config_.hurried);
     now_ = 2 + uniform_index(random_, 8);
@@ -138,17 +140,23 @@ class WrittenMixer::Builder {
       return std::move(out_);
     }
     // One conversation a dialogue: what was ordered in another one must not be asked for here.
-    const DialogueScript& script = mixer_.conversations_[static_cast<size_t>(
-        uniform_index(random_, static_cast<int64_t>(mixer_.num_composed_)))];
+    const auto index =
+        static_cast<size_t>(uniform_index(random_, static_cast<int64_t>(mixer_.num_composed_)));
+    const DialogueScript& script = mixer_.conversations_[index];
+    is_recorded_ = mixer_.has_recordings_[index];
     for (const auto& turn : script.turns)
       if (now_ + 8 < steps_) add(turn);
     return std::move(out_);
   }
 
  private:
+  static const std::string& heard_text(const DialogueScript::Turn& turn) {
+    return turn.heard.empty() ? turn.text : turn.heard;
+  }
+
   bool is_known(const DialogueScript& script) {
     return std::all_of(script.turns.begin(), script.turns.end(),
-                       [&](const auto& turn) { return find_(turn.text, random_).id >= 0; });
+                       [&](const auto& turn) { return find_(heard_text(turn), random_).id >= 0; });
   }
 
   const DialogueScript& draw_recorded() {
@@ -190,14 +198,14 @@ class WrittenMixer::Builder {
 
   void add(const DialogueScript::Turn& turn) {
     HeardSegment segment;
-    if (find_ && is_recorded_) segment = find_(turn.text, random_);
+    if (find_ && is_recorded_) segment = find_(heard_text(turn), random_);
     int64_t bos = 0;
     if (segment.id >= 0) {
       segment.first_step = now_;
       out_.segments.push_back(segment);
       bos = now_ + segment.last_frame + (chance(random_, config_.reply_early) ? 2 : 3);
     } else {
-      if (!hear_all(turn.text)) return;
+      if (!hear_all(heard_text(turn))) return;
       // The recogniser writes the last piece up to two steps around the last sample.
       bos = last_ + 2 + uniform_index(random_, 3);
     }
@@ -205,20 +213,30 @@ class WrittenMixer::Builder {
     const auto num_tokens = static_cast<int64_t>(tokens.size());
     const AgentClip& clip =
         is_recorded_ ? mixer_.own_clip(turn.reply, random_) : mixer_.lend_clip(num_tokens, random_);
+    const bool is_paced = is_recorded_ && clip.tokens.size() == tokens.size();
+    const auto slot_of = [&](int64_t i) {
+      return bos + 1 + (is_paced ? clip.token_frame(static_cast<size_t>(i)) : i);
+    };
+    const int64_t num_slots = num_tokens == 0 ? 0 : slot_of(num_tokens - 1) - bos;
     const int64_t spoken =
         is_hurried_ && !is_recorded_ ? std::min(clip.num_frames, num_tokens + 2) : clip.num_frames;
-    const int64_t frames = std::max(spoken, num_tokens);
-    if (bos + 1 + num_tokens < steps_)
-      out_.turns.push_back({turn.topic, turn.text, turn.reply, bos, num_tokens});
+    const int64_t frames = std::max(spoken, num_slots);
+    if (bos + 1 + num_slots < steps_ && turn.scored.empty())
+      out_.turns.push_back({turn.topic, turn.text, turn.reply, bos, num_slots});
+    if (!turn.scored.empty()) {
+      const auto scored = static_cast<int64_t>(mixer_.said_(turn.scored).size());
+      for (int64_t slot = bos;
+           slot < std::min(steps_, slot_of(std::max<int64_t>(0, num_tokens - scored))); ++slot)
+        out_.is_unknown[static_cast<size_t>(slot)] = true;
+    }
     set(bos, config_.text_bos, config_.codebook_size);
     Dialogue& d = out_.dialogue;
-    for (int64_t i = 0; i < frames && bos + 1 + i < steps_; ++i) {
-      if (i < num_tokens) d.text[static_cast<size_t>(bos + 1 + i)] = tokens[static_cast<size_t>(i)];
-      if (i < spoken)
-        for (int64_t k = 0; k < books_; ++k)
-          d.codes[static_cast<size_t>(k * steps_ + bos + 1 + i)] =
-              clip.codes[static_cast<size_t>(k * clip.num_frames + i)];
-    }
+    for (int64_t i = 0; i < num_tokens && slot_of(i) < steps_; ++i)
+      d.text[static_cast<size_t>(slot_of(i))] = tokens[static_cast<size_t>(i)];
+    for (int64_t i = 0; i < spoken && bos + 1 + i < steps_; ++i)
+      for (int64_t k = 0; k < books_; ++k)
+        d.codes[static_cast<size_t>(k * steps_ + bos + 1 + i)] =
+            clip.codes[static_cast<size_t>(k * clip.num_frames + i)];
     set(bos + 1 + frames, config_.text_eos, config_.codebook_size + 1);
     if (is_recorded_)
       for (int64_t slot = bos; slot < std::min(steps_, bos + 2 + frames); ++slot)

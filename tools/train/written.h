@@ -1,10 +1,10 @@
 #pragma once
 // Dialogues in writing: the user's turns are word pieces on the dialogue's clock instead of
 // samples, as if a recogniser had heard them. They cost no encoder and come in two kinds. Composed:
-// the agent's turns are its text, over codes of some other reply, and only its words are learned;
-// what depends on the question (operands, slots, names) comes in all its combinations. Recorded:
-// every reply is one that the agent's voice has spoken, with its own codes, and the sound is
-// learned too. No tensors.
+// what depends on the question (operands, slots, names) comes in all its combinations; over its own
+// codes where every reply can be strung together from recorded units or has a recording, else over
+// codes of some other reply, and only its words are learned. Recorded: questions whose replies have
+// a sound, those preferred that are known as recordings. No tensors.
 
 #include <cstdint>
 #include <functional>
@@ -23,7 +23,7 @@ constexpr int64_t kHeardBlank = -2;    ///< Inside a turn, between two pieces.
 
 struct WrittenTurn {
   std::string topic, text, reply;
-  int64_t bos_slot = 0, num_tokens = 0;  ///< The reply's tokens are at bos_slot + 1 ...
+  int64_t bos_slot = 0, num_slots = 0;  ///< The reply's tokens are in num_slots from bos_slot + 1.
 };
 
 /// A turn that is heard as a kept recording of its words (heard_utterances.h) instead of piece by
@@ -42,6 +42,8 @@ struct WrittenDialogue {
   std::vector<HeardSegment> segments;  ///< In the place of what `heard` says there.
   /// [num_steps] Slots whose codes belong to the text beside them (BOS to EOS of recorded replies).
   std::vector<bool> has_own_codes;
+  /// [num_steps] Text slots that the user's channel does not tell (its operands are misheard).
+  std::vector<bool> is_unknown;
 };
 
 struct WrittenConfig {
@@ -91,6 +93,7 @@ class WrittenMixer {
   WrittenConfig config_;
   std::vector<DialogueScript> conversations_;  // then what was only asked
   size_t num_composed_ = 0;
+  std::vector<bool> has_recordings_;  // of each conversation, for all its replies
   std::vector<AgentClip> clips_;
   std::vector<int64_t> silence_;
   Encode heard_, said_;

@@ -96,6 +96,14 @@ def parse_order(text, spec):
     return order if render_order(order, spec["read_back"]) + ", coming up." == text else None
 
 
+@dataclass(frozen=True)
+class Unit:
+    """A few words of the agent's, cut from a sentence that is spoken whole: their prosody is that of their place."""
+    text: str
+    before: str = ""
+    after: str = ""
+
+
 class Domain:
     """One expanded domain: `items`, `agent_texts` (most useful first), `dialogs`."""
 
@@ -106,6 +114,7 @@ class Domain:
         if self.spec.get("format") != 1:
             raise DomainError(f"{path}: format: expected 1, found {self.spec.get('format')!r}")
         self.items, self.agent_texts, self.dialogs = [], [], []
+        self.composed = {}    # reply: the units it is strung together from
         self.random = random.Random(self.spec["seed"])
         self._tables()
         for i, intent in enumerate(self.spec["intents"]):
@@ -154,6 +163,8 @@ class Domain:
         rows = self.tables[intent["each"]] if "each" in intent else [("", "")]
         for key, value in rows:
             fields = dict(key=key, value=value, letters=", ".join(key.replace(" ", "").upper()), name="{name}")
+            if intent.get("reply") == "{letters}.":
+                self._compose_letters(key.replace(" ", "").upper())
             for split in ("train", "heldout"):
                 for k, phrase in enumerate(intent["say" if split == "train" else "heldout"] if split == "train"
                                            else intent.get("heldout", [])):
@@ -194,12 +205,46 @@ class Domain:
                     c = {"plus": a + b, "minus": a - b, "times": a * b}[op["word"]]
                     if c < op.get("smallest", -10 ** 9):
                         continue
+                    self._compose_sum(a, op["word"], b, c)
                     pair = (a, b) if op["word"] == "minus" else (min(a, b), max(a, b))
                     held = unit_hash(f"{op['word']} {pair}") < 1 / s["heldout_one_in"]
                     f = dict(a=number(a), A=cap(number(a)), b=number(b), op=op["word"], c=number(c))
                     for phrase in s["say"] + (s["heldout"] if held else []):
                         self.items.append(Item("sum", phrase.format(**f), s["reply"].format(**f), [number(c)],
                                                "heldout" if held else "train"))
+
+    def _compose_sum(self, a, word, b, c):
+        """Sums whose reply has the usual form are strung together from their numbers."""
+        if self.spec["sums"]["reply"] != "{A} {op} {b} is {c}.":
+            return
+        text = self.spec["sums"]["reply"].format(A=cap(number(a)), op=word, b=number(b), c=number(c))
+        self.composed[text] = [Unit(cap(number(a)), "", "plus four is nine."), Unit(word, "Seven", "four is eleven."),
+                               Unit(number(b), "Seven plus", "is nine."), Unit(f"is {number(c)}.", "Seven plus four", "")]
+
+    def _compose_order(self, o):
+        s = self.spec["orders"]
+        if s["reply"] != "{order}, coming up." or tuple(s["read_back"])[-1] != "drink":
+            return
+        head = [(x, o[x]) for x in s["read_back"] if o.get(x)]
+        tail = [x for x in ("milk", "sugar") if o.get(x)]
+        units = []
+        for k, (slot, value) in enumerate(head):
+            text = cap(with_article(value)) if k == 0 else value
+            before = "" if k == 0 else "A large"
+            if slot != "drink":
+                units.append(Unit(text, before, "latte, coming up."))
+            else:
+                units.append(Unit(text, before, "with milk, coming up.") if tail else Unit(text + ",", before, "coming up."))
+        for k, slot in enumerate(tail):
+            lead = ("with " if k == 0 else "and ") + o.get(slot + "_amount", "")
+            units.append(Unit(lead.strip(), "A latte" if k == 0 else "A latte with milk", "cream, coming up."))
+            units.append(Unit(o[slot] + ",", "A latte with", "coming up.") if k + 1 == len(tail)
+                         else Unit(o[slot], "A latte with", "and sugar, coming up."))
+        units.append(Unit("coming up.", "A large latte,", ""))
+        self.composed[s["reply"].format(order=render_order(o, s["read_back"]))] = units
+
+    def _compose_letters(self, letters):
+        self.composed[", ".join(letters) + "."] = [Unit(x + ",", "B,", "B.") for x in letters[:-1]] + [Unit(letters[-1] + ".", "B, B,", "")]
 
     def _counts(self, s):
         for a, b in s["ranges"]:
@@ -435,7 +480,15 @@ class Domain:
                 return None, order
             f = dict(a=number(a), A=cap(number(a)), b=number(b), op=op["word"], c=number(c))
             text = r.choice(self.spec["sums"]["say"] + written).format(**f)
-            return dict(topic=topic, text=text, reply=self.spec["sums"]["reply"].format(**f)), order
+            turn = dict(topic=topic, text=text, reply=self.spec["sums"]["reply"].format(**f))
+            self._compose_sum(a, op["word"], b, c)
+            if r.random() < self.spec.get("written", {}).get("misheard", 0):   # then only its own words tell the result
+                wrong = {k: number(r.randint(*op[k])) if r.random() < 0.7 else f[k] for k in ("a", "b")}
+                wrong["A"] = cap(wrong["a"])
+                heard = next(p for p in self.spec["sums"]["say"] + written if p.format(**f) == text).format(**{**f, **wrong})
+                if heard != text:
+                    turn.update(heard=heard, scored=f"is {f['c']}.")
+            return turn, order
         if topic == "order":
             o = self._random_order(r, s)
             if self._is_heldout(o, s):
@@ -465,7 +518,10 @@ class Domain:
 
     def _order_reply(self, order):
         s = self.spec["orders"]
-        return s["reply"].format(order=render_order(order, s["read_back"]))
+        reply = s["reply"].format(order=render_order(order, s["read_back"]))
+        if reply not in self.composed:
+            self._compose_order(order)
+        return reply
 
 
 def self_test(path):
@@ -492,6 +548,8 @@ def self_test(path):
         if d["split"] == "train":
             for t in d["turns"]:
                 assert t["reply"] in replies or t["topic"] == "sum", f"no agent text for {t}"
+    for reply, units in a.composed.items():
+        assert " ".join(u.text for u in units) == reply, f"{reply!r} is not {units}"
     spec = a.spec["orders"]
     o = dict(size="large", drink="latte", milk="oat milk", milk_amount="a bit of", sugar="sugar")
     assert render_order(o, spec["read_back"]) == "A large latte with a bit of oat milk and sugar"

@@ -10,6 +10,7 @@ import collections
 import json
 
 STYLE, FEATURES = "/decoder/Slice_output_0", "/encoder/MatMul_1_output_0"
+DURATIONS = "/encoder/Clip_output_0"   # frames of 600 samples a token
 PITCH, ENERGY = "/encoder/Reshape_output_0", "/encoder/Reshape_1_output_0"
 
 
@@ -115,10 +116,10 @@ def split(source, folder):
     cut = [STYLE, FEATURES, PITCH, ENERGY, source_wave]
     shapes = {STYLE: [1, 128], FEATURES: [1, 512, "t"], PITCH: [1, "t2"], ENERGY: [1, "t3"], source_wave: [1, 22, "t4"]}
     folder.mkdir(parents=True, exist_ok=True)
-    extract(model, ["tokens", "style", "speed"], cut, folder / "front.onnx")
+    extract(model, ["tokens", "style", "speed"], [*cut, DURATIONS], folder / "front.onnx")
     extract(model, cut, [spectrum], folder / "core.onnx", shapes)
     extract(model, [spectrum], ["audio"], folder / "tail.onnx")
-    (folder / "cut.json").write_text(json.dumps({"cut": cut, "spectrum": spectrum}))
+    (folder / "cut.json").write_text(json.dumps({"cut": cut, "spectrum": spectrum, "durations": DURATIONS}))
 
 
 class SplitKokoro:
@@ -127,7 +128,7 @@ class SplitKokoro:
     def __init__(self, model, folder, options):
         import onnxruntime
         import openvino
-        if not (folder / "cut.json").exists():
+        if not (folder / "cut.json").exists() or "durations" not in (folder / "cut.json").read_text():
             split(model, folder)
         names = json.loads((folder / "cut.json").read_text())
         self.cut, self.spectrum = names["cut"], names["spectrum"]
@@ -139,6 +140,10 @@ class SplitKokoro:
             "INFERENCE_PRECISION_HINT": "bf16", "INFERENCE_NUM_THREADS": 1, "ENABLE_CPU_PINNING": False})
 
     def run(self, _outputs, inputs):
-        between = self.front.run(self.cut, inputs)
+        return self.run_timed(inputs)[0]
+
+    def run_timed(self, inputs):
+        """([samples], frames of 600 samples that each token lasts)."""
+        *between, durations = self.front.run([*self.cut, DURATIONS], inputs)
         spectrum = self.core(dict(zip(self.cut, between)))[0]
-        return self.tail.run(["audio"], {self.spectrum: spectrum})
+        return self.tail.run(["audio"], {self.spectrum: spectrum}), durations.reshape(-1)

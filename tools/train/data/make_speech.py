@@ -6,6 +6,7 @@
   make_speech.py import --from DIR                                         speech that is there already (manifest.jsonl)
   make_speech.py fast                                                      many questions with flite and espeak-ng (minutes)
   make_speech.py kokoro --until 21:30                                      answers, test set, questions with Kokoro (hours)
+  make_speech.py units                                                     words of the agent to string replies together from (minutes)
   make_speech.py written --count 60000                                     conversations in writing: OUT/written.jsonl (seconds)
   make_speech.py status                                                    what is there
   make_speech.py --self-test
@@ -348,6 +349,42 @@ class Kokoro:
                                        "speed": np.array([speed], np.float32)})[0].reshape(-1)
 
 
+    def speak_unit(self, unit, voice):
+        """24 kHz samples of a unit's words, cut from its sentence, a whole number of code frames; None without timings."""
+        import numpy as np
+        if not hasattr(self.session, "run_timed"):
+            return None
+        style = self.voices[voice]
+        parts = [self.tokenizer.tokenize(self.tokenizer.phonemize(t, "en-us") + (" " if k < 2 else "")) if t else []
+                 for k, t in enumerate((unit.before, unit.text, unit.after))]
+        tokens = sum(parts, [])
+        audio, durations = self.session.run_timed({"tokens": np.array([[0, *tokens, 0]], dtype=np.int64),
+                                                   "style": style[len(tokens)].astype(np.float32),
+                                                   "speed": np.array([1.0], np.float32)})
+        x = audio[0].reshape(-1)
+        ends = np.concatenate([[0], np.cumsum(durations)]) * 600 * (len(x) / (durations.sum() * 600))
+        # A word's onset sounds in the space before it: that space is the unit's, the one behind it is not.
+        begin, end = int(ends[len(parts[0])]), int(ends[len(parts[0]) + len(parts[1])])
+        return cut_to_frames(x, begin if parts[0] else 0, end if parts[2] else len(x))
+
+
+FRAME = 1920   # samples of a code frame
+
+
+def cut_to_frames(x, begin, end, edge_s=0.03):
+    """x[begin:end] without its silent edges, faded, as long as a whole number of code frames."""
+    import numpy as np
+    a, b = trim_points(x[begin:end], AGENT_RATE_HZ, edge_s)
+    x = x[begin + a:begin + b].astype(np.float32).copy()
+    frames = max(1, int(np.ceil((len(x) - 0.2 * FRAME) / FRAME)))   # the last 16 ms of a fading word may go
+    x = np.pad(x[:frames * FRAME], (0, max(0, frames * FRAME - len(x))))
+    sound = min(b - a, len(x))
+    fade = np.linspace(0, 1, 120, dtype=np.float32)
+    x[:120] *= fade
+    x[sound - 120:sound] *= fade[::-1]
+    return x
+
+
 MIX = {"order": 30, "sum": 22, "correction": 12, "capital": 6, "spell": 4, "opposite": 4, "unknown": 6, "name": 3, "recall name": 2,
        "stop": 3, "backchannel": 2, "fact": 4, "count": 2, "talk": 4, "cancel": 1, "repeat order": 1.5, "monologue": 2, "lead": 0.5,
        "alone": 1.5, "list": 1, "joke": 0.7, "story": 0.7}
@@ -360,8 +397,9 @@ VOICES_TEST = {"sum": 44, "order": 46, "capital": 20, "opposite": 14, "fact": 22
 
 
 def agent_jobs(spec, store):
-    """Agent replies still to be spoken: (text, topic). What is short of context first, then orders and sums."""
+    """Agent replies still to be spoken, the short ones first; orders and sums only where they are not strung together from units."""
     have = {line["text"] for line in store.lines if line["role"] == "agent" and line["split"] == "train"}
+    have |= spec.composed.keys()    # strung together from units
     fixed = [t for t in spec.agent_fixed if t not in have]
     orders = [t for t in spec.order_replies if t not in have]
     sums = [t for t in spec.agent_sums if t not in have]
@@ -547,7 +585,65 @@ def write_conversations(spec, out, count):
         for conversation in spec.conversations(count):
             f.write(json.dumps(conversation, ensure_ascii=False) + "\n")
     part.replace(path)
-    print(f"{path}: {count} conversations")
+    asked = Path(out) / "asked.jsonl"
+    items = [i for i in spec.items if i.split == "train" and i.reply and not i.alone]
+    with open(asked.with_suffix(".part"), "w", encoding="utf-8") as f:
+        for i in items:
+            f.write(json.dumps(dict(split="train", turns=[dict(topic=i.topic, text=i.text, reply=i.reply)]), ensure_ascii=False) + "\n")
+    asked.with_suffix(".part").replace(asked)
+    print(f"{path}: {count} conversations; {asked}: {len(items)} questions")
+
+
+def write_composed(spec, out, store):
+    """OUT/composed.jsonl: replies strung together from units; those whose units have all been spoken."""
+    agent = spec.spec["voices"]["agent"]
+    have = {line["id"] for line in unit_lines(out)}
+    path, count = Path(out) / "composed.jsonl", 0
+    with open(path.with_suffix(".part"), "w", encoding="utf-8") as f:
+        for text, units in spec.composed.items():
+            ids = [unit_id(agent, u) for u in units]
+            if have.issuperset(ids):
+                f.write(json.dumps(dict(text=text, units=ids), ensure_ascii=False) + "\n")
+                count += 1
+    path.with_suffix(".part").replace(path)
+    print(f"{path}: {count} of {len(spec.composed)} composed replies")
+
+
+def unit_id(voice, unit):
+    return file_id("unit", voice, unit.before, unit.text, unit.after)
+
+
+def unit_lines(out):
+    path = Path(out) / "units.jsonl"
+    return [json.loads(line) for line in open(path, encoding="utf-8")] if path.exists() else []
+
+
+def run_units(store, spec, cache):
+    """Speaks the units that are missing; OUT/units.jsonl, OUT/unit/*.flac."""
+    import soundfile
+    agent = spec.spec["voices"]["agent"]
+    done = {line["id"] for line in unit_lines(store.out)}
+    todo = {unit_id(agent, u): u for units in spec.composed.values() for u in units}
+    todo = {k: u for k, u in todo.items() if k not in done}
+    if not todo:
+        return
+    engine = Kokoro(cache)
+    (store.out / "unit").mkdir(exist_ok=True)
+    progress = Progress(len(todo), "units")
+    with open(store.out / "units.jsonl", "ab", buffering=0) as manifest:
+        for id_, unit in todo.items():
+            if stop_requested:
+                return
+            x = engine.speak_unit(unit, agent)
+            if x is None:
+                raise SpeechError("units: expected openvino, onnx and a CPU with bfloat16 units (they tell where words begin), found none; "
+                                  "leave data.units and data.composed out of the recipe")
+            name = f"unit/{id_}.flac"
+            soundfile.write(store.out / (name + ".part"), x, AGENT_RATE_HZ, format="FLAC", subtype="PCM_16")
+            (store.out / (name + ".part")).replace(store.out / name)
+            manifest.write((json.dumps(dict(id=id_, role="unit", text=unit.text, before=unit.before, after=unit.after, file=name,
+                                            sec=round(len(x) / AGENT_RATE_HZ, 3)), ensure_ascii=False) + "\n").encode())
+            progress.add(len(x) / AGENT_RATE_HZ)
 
 
 def mix_of(text):
@@ -575,7 +671,7 @@ def until_time(text):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("command", nargs="?", choices=["texts", "fetch", "import", "fast", "kokoro", "written", "all", "status"])
+    p.add_argument("command", nargs="?", choices=["texts", "fetch", "import", "fast", "kokoro", "units", "written", "all", "status"])
     p.add_argument("--domain", default=str(REPOSITORY / "configs/domain/coffee-bar.yaml"))
     p.add_argument("--out", default=str(REPOSITORY / "build/speech"), help="folder of the speech (default build/speech)")
     p.add_argument("--cache", default=os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")) + "/duet/kokoro",
@@ -616,8 +712,12 @@ def main():
         replies += [json.loads(raw)["text"] for raw in open(Path(a.source) / "manifest.jsonl") if '"agent"' in raw]
     spec = domain_module.Domain(a.domain, seed_replies=sorted(set(replies)))
     write_dialogs(spec, a.out)
+    if a.command in ("units", "all"):
+        run_units(store, spec, cache)
     if a.command in ("written", "all"):
         write_conversations(spec, a.out, a.count)
+    if a.command in ("units", "written", "all"):
+        write_composed(spec, a.out, store)
     if a.command == "import" or a.source:
         if not a.source:
             raise SpeechError("import: expected --from DIR, found none")
