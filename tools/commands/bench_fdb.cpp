@@ -1,10 +1,11 @@
-// `duet bench fdb make|run|score`: folders of Full-Duplex-Bench (docs/bench.md).
+// `duet bench fdb make|run|words|score`: folders of Full-Duplex-Bench (docs/bench.md).
 
 #include <iostream>
 #include <memory>
 #include <string>
 
 #include "runtime/bench/fdb_score.h"
+#include "runtime/bench/fdb_words.h"
 #include "runtime/bench/script.h"
 #include "runtime/core/atomic_file.h"
 #include "runtime/core/cancel.h"
@@ -105,6 +106,38 @@ void add_fdb_score(CLI::App& parent, Dispatch& dispatch) {
   on_run(*command, dispatch, [flags] { return flags->score.score(flags->root); });
 }
 
+void add_fdb_words(CLI::App& parent, Dispatch& dispatch) {
+  struct Flags {
+    std::string root, model = core::kDefaultModelName;
+    bool again = false;
+    ScoreFlags score;
+  };
+  auto flags = std::make_shared<Flags>();
+  CLI::App* command = parent.add_subcommand(
+      "words",
+      "Write output.json, word times of every output.wav as a model's recogniser hears them, then "
+      "score; a stopped run goes on");
+  command->add_option("folder", flags->root, "Folder of v1_0 and v1_5, of subsets, or a subset")
+      ->required();
+  command->add_option("--model", flags->model, "Model directory, or the name of an installed one");
+  command->add_flag("--again", flags->again, "Also where there is an output.json");
+  flags->score.add_to(*command);
+  on_run(*command, dispatch, [flags] {
+    const auto engine = engine::load_engine(core::find_model(flags->model).string());
+    const core::InterruptScope interrupt_scope;
+    core::ProgressBar bar("Words", 0);
+    const auto failures = fdb::transcribe(
+        *engine, flags->root, flags->again,
+        {.on_progress = [&bar](std::size_t done,
+                               std::size_t) { bar.update(static_cast<int64_t>(done)); },
+         .should_stop = [] { return core::interrupted(); }});
+    bar.finish();
+    for (const std::string& failure : failures) std::cerr << "duet: bench: " << failure << '\n';
+    const int code = flags->score.score(flags->root);
+    return failures.empty() ? code : 1;
+  });
+}
+
 void add_fdb_make(CLI::App& parent, Dispatch& dispatch) {
   struct Flags {
     std::string suite, root;
@@ -128,6 +161,7 @@ void add_bench_fdb(CLI::App& bench_command, Dispatch& dispatch) {
       bench_command.add_subcommand("fdb", "Full-Duplex-Bench v1.0 and v1.5: folders and metrics");
   command->require_subcommand(1);
   add_fdb_run(*command, dispatch);
+  add_fdb_words(*command, dispatch);
   add_fdb_score(*command, dispatch);
   add_fdb_make(*command, dispatch);
 }

@@ -53,7 +53,7 @@ struct DialogueScript {
     std::string topic, text, reply;
     /// In writing only. What the user's channel holds instead of `text` (misheard operands: the
     /// reply's own words then tell the result), and the end of the reply that is still scored.
-    std::string heard, scored;
+    std::string heard = {}, scored = {};
   };
   std::string split;
   std::vector<Turn> turns;
