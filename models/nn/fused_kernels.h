@@ -3,6 +3,7 @@
 // AVX-512, AVX2 and the baseline where the compiler can choose at run time.
 
 #include <cstdint>
+#include <vector>
 
 namespace duet::models::nn::kernels {
 
@@ -38,6 +39,17 @@ void multiply_rows(const float* weight, const float* x, int64_t count, const flo
                    int64_t rows, int64_t width, float* y);
 void multiply_rows(const int8_t* weight, const float* scale, const float* x, int64_t count,
                    const float* bias, int64_t rows, int64_t width, float* y);
+
+/// What multiply_rows may be computed with; every one keeps the promise above by itself, their
+/// results differ in rounding.
+enum class Units { kPlain, kAvx2, kAvx512 };
+/// Those that this machine has, the one in use last.
+std::vector<Units> supported_units();
+/// The same with units chosen by the caller, of those supported: for tests and benchmarks.
+void multiply_rows_with(Units units, const float* weight, const float* x, int64_t count,
+                        const float* bias, int64_t rows, int64_t width, float* y);
+void multiply_rows_with(Units units, const int8_t* weight, const float* scale, const float* x,
+                        int64_t count, const float* bias, int64_t rows, int64_t width, float* y);
 
 /// The row `index` rows of `width` values further on.
 inline Rows at_row(Rows rows, int64_t values) {

@@ -106,42 +106,57 @@ DUET_INLINE float total(const Lanes& lanes) { return _mm512_reduce_add_ps(lanes.
 }  // namespace avx512
 #pragma GCC pop_options
 #pragma GCC diagnostic pop
-
-enum class Units { kPlain, kAvx2, kAvx512 };
-
-Units units() {
-  static const Units best = [] {
-    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const bool has_avx512 =
-        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    return has_avx2 && has_avx512 ? Units::kAvx512 : has_avx2 ? Units::kAvx2 : Units::kPlain;
-  }();
-  return best;
-}
 #endif
 
 template <class W>
-void dispatch(const W* weight, const float* scale, const float* x, int64_t count, const float* bias,
-              int64_t rows, int64_t width, float* y) {
+void dispatch([[maybe_unused]] Units units, const W* weight, const float* scale, const float* x,
+              int64_t count, const float* bias, int64_t rows, int64_t width, float* y) {
 #ifdef DUET_X86
-  if (units() == Units::kAvx512)
+  if (units == Units::kAvx512)
     return avx512::multiply(weight, scale, x, count, bias, rows, width, y);
-  if (units() == Units::kAvx2) return avx2::multiply(weight, scale, x, count, bias, rows, width, y);
+  if (units == Units::kAvx2) return avx2::multiply(weight, scale, x, count, bias, rows, width, y);
 #endif
   plain::multiply(weight, scale, x, count, bias, rows, width, y);
 }
 
+Units best_units() {
+  static const Units best = supported_units().back();
+  return best;
+}
+
 }  // namespace
+
+std::vector<Units> supported_units() {
+  std::vector<Units> out = {Units::kPlain};
+#ifdef DUET_X86
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    out.push_back(Units::kAvx2);
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+      out.push_back(Units::kAvx512);
+  }
+#endif
+  return out;
+}
 
 void multiply_rows(const float* weight, const float* x, int64_t count, const float* bias,
                    int64_t rows, int64_t width, float* y) {
-  dispatch(weight, nullptr, x, count, bias, rows, width, y);
+  dispatch(best_units(), weight, nullptr, x, count, bias, rows, width, y);
 }
 
 void multiply_rows(const int8_t* weight, const float* scale, const float* x, int64_t count,
                    const float* bias, int64_t rows, int64_t width, float* y) {
-  dispatch(weight, scale, x, count, bias, rows, width, y);
+  dispatch(best_units(), weight, scale, x, count, bias, rows, width, y);
+}
+
+void multiply_rows_with(Units units, const float* weight, const float* x, int64_t count,
+                        const float* bias, int64_t rows, int64_t width, float* y) {
+  dispatch(units, weight, nullptr, x, count, bias, rows, width, y);
+}
+
+void multiply_rows_with(Units units, const int8_t* weight, const float* scale, const float* x,
+                        int64_t count, const float* bias, int64_t rows, int64_t width, float* y) {
+  dispatch(units, weight, scale, x, count, bias, rows, width, y);
 }
 
 }  // namespace duet::models::nn::kernels

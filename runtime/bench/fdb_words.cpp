@@ -65,8 +65,8 @@ std::vector<Word> hear_words(const Engine& engine, std::span<const float> sample
     throw core::ConfigError({.subject = "model",
                              .expected = "one that writes what it hears (ctc_tokenizer)",
                              .found = info.model_name});
-  std::vector<float> heard = audio::resample({samples.begin(), samples.end()}, rate_hz,
-                                             info.input_rate_hz);
+  std::vector<float> heard =
+      audio::resample({samples.begin(), samples.end()}, rate_hz, info.input_rate_hz);
   const auto block = static_cast<std::size_t>(info.block_samples);
   const std::size_t num_steps = (heard.size() + block - 1) / block + kTailSteps;
   heard.resize(num_steps * block, 0.0F);
