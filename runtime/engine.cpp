@@ -99,15 +99,13 @@ void Engine::step_together(std::span<StepJob> jobs) const {
 }
 
 void Engine::do_step_together(std::span<StepJob* const> jobs) const {
-  for (StepJob* job : jobs) step_alone(*job);
-}
-
-void Engine::step_alone(StepJob& job) {
-  try {
-    job.session->do_step(job.block, *job.out);
-  } catch (const std::exception& error) {
-    job.error = error.what();
-    if (job.error.empty()) job.error = "failed";
+  for (StepJob* job : jobs) {
+    try {
+      job->session->do_step(job->block, *job->out);
+    } catch (const std::exception& error) {
+      job->error = error.what();
+      if (job->error.empty()) job->error = "failed";
+    }
   }
 }
 

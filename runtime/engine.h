@@ -164,10 +164,6 @@ class Engine {
   /// Jobs whose blocks are sound, outputs cleared. Sets `error` of those that fail. Default: one
   /// after another.
   virtual void do_step_together(std::span<StepJob* const> jobs) const;
-
- protected:
-  /// For engines' do_step_together: the step of one session by itself, failures into job.error.
-  static void step_alone(StepJob& job);
 };
 
 /// Checks the ranges of SessionOptions; throws core::ConfigError. Engines call it first.
