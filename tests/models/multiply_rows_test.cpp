@@ -101,8 +101,7 @@ TEST_CASE("a row's product does not depend on the rows beside it, to the bit, on
         const auto one = p.floats(units, p.x.data() + n * p.width, 1);
         const auto one_integer = p.integers(units, p.x.data() + n * p.width, 1);
         is_same = is_same && std::equal(one.begin(), one.end(), floats.begin() + n * p.rows) &&
-                  std::equal(one_integer.begin(), one_integer.end(),
-                             integers.begin() + n * p.rows);
+                  std::equal(one_integer.begin(), one_integer.end(), integers.begin() + n * p.rows);
       }
     }
     CHECK(is_same);

@@ -191,15 +191,23 @@ TEST_CASE("recorded dialogues: every reply over its own codes, marked from BOS t
   }
 }
 
-TEST_CASE("composed dialogues have no codes of their own", "[unit]") {
+TEST_CASE("composed dialogues are over their own codes where every reply has a sound, else none is",
+          "[unit]") {
   WrittenConfig config = exact();
   config.recorded = 0.0;
   const WrittenMixer written = mixer_with_recordings(config);
+  size_t num_without = 0;
   for (uint64_t seed = 0; seed < 20; ++seed) {
     const WrittenDialogue d = written.mix(seed);
-    CHECK(std::count(d.has_own_codes.begin(), d.has_own_codes.end(), true) == 0);
+    const auto own = std::count(d.has_own_codes.begin(), d.has_own_codes.end(), true);
+    REQUIRE_FALSE(d.turns.empty());
+    const bool is_without = d.turns[0].reply == "nobodysaidthis";
+    num_without += is_without;
+    CHECK(own == (is_without ? 0 : 8 + 11 + 4));  // two replies from BOS to EOS
     for (const WrittenTurn& turn : d.turns) CHECK(turn.topic != "correction");  // only asked
   }
+  CHECK(num_without > 0);
+  CHECK(num_without < 20);
 }
 
 TEST_CASE("the topics of recorded dialogues come by their weights", "[unit]") {
@@ -285,4 +293,47 @@ TEST_CASE("a misheard turn: the channel holds other words, and only the end of t
   CHECK(d.is_unknown[static_cast<size_t>(bos + 2)]);
   CHECK_FALSE(d.is_unknown[static_cast<size_t>(bos + 3)]);
   CHECK_FALSE(d.is_unknown[static_cast<size_t>(bos - 1)]);
+}
+
+TEST_CASE("drills: questions close together, one to three slots a word, in its own sound",
+          "[unit]") {
+  WrittenConfig config = exact();
+  config.drills = 1.0;
+  config.drill_topics = {{"sum", 1.0}};
+  AgentClip paced = named_clip("xyz", 30, 5);
+  paced.tokens = letters("xyz", 100);
+  paced.token_frames = {0, 9, 19};
+  for (int64_t i = 0; i < 30; ++i) paced.codes[static_cast<size_t>(i)] = static_cast<int16_t>(i);
+  const auto encode = [](int64_t first) {
+    return [first](const std::string& text) { return letters(text, first); };
+  };
+  DialogueScript script;
+  script.turns = {{"talk", "qqqq", "w"}, {"sum", "abc", "xyz"}, {"sum", "abc", "xyz", "dbc", "z"}};
+  const WrittenMixer written(config, {script}, {paced}, {7, 8}, encode(0), encode(100));
+  size_t num_scored = 0, num_misheard = 0;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    const WrittenDialogue d = written.mix(seed);
+    CHECK(
+        std::none_of(d.has_own_codes.begin(), d.has_own_codes.end(), [](bool own) { return own; }));
+    CHECK(std::count(d.heard.begin(), d.heard.end(), 'q' - 'a') == 0);
+    num_misheard += static_cast<size_t>(std::count(d.heard.begin(), d.heard.end(), 'd' - 'a'));
+    for (const WrittenTurn& turn : d.turns) {
+      ++num_scored;
+      int64_t last = turn.bos_slot;
+      for (int64_t i = 0; i < 3; ++i) {
+        int64_t slot = last + 1;
+        while (d.dialogue.text[static_cast<size_t>(slot)] == 0) ++slot;
+        CHECK(d.dialogue.text[static_cast<size_t>(slot)] == 100 + 23 + i);
+        CHECK(slot - last <= (i == 0 ? 1 : 3));
+        CHECK(d.dialogue.codes[static_cast<size_t>(slot)] ==
+              paced.token_frames[static_cast<size_t>(i)]);
+        last = slot;
+      }
+    }
+  }
+  CHECK(num_scored > 100);  // ten and more a dialogue of 300 steps, half of them misheard
+  CHECK(num_misheard > 100);
+  config.drill_topics = {{"fact", 1.0}};
+  CHECK_THROWS_AS(WrittenMixer(config, {script}, {paced}, {7, 8}, encode(0), encode(100)),
+                  duet::core::ConfigError);
 }

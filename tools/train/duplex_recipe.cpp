@@ -196,6 +196,12 @@ int train_duplex(const RecipeOptions& options) {
       config.get_int("heard_utterances", task_config.heard_utterances, core::IntRange{0, 1000});
   const double written_recorded =
       config.get_double("written_recorded", WrittenConfig{}.recorded, core::DoubleRange{0.0, 1.0});
+  const double written_drills =
+      config.get_double("written_drills", 0.0, core::DoubleRange{0.0, 1.0});
+  std::map<std::string, double> drill_topics;
+  const core::ConfigReader drill_node = config.sub_or_empty("drill_topics");
+  for (const std::string& topic : drill_node.keys())
+    drill_topics[topic] = drill_node.get_double(topic);
   const double written_hurried =
       config.get_double("written_hurried", WrittenConfig{}.hurried, core::DoubleRange{0.0, 1.0});
   material_config.cache_dir = data.get_string("cache", loop.out_dir + "/cache");
@@ -245,6 +251,8 @@ int train_duplex(const RecipeOptions& options) {
     written_config.num_heard_pieces = heard_pieces.size();
     written_config.recorded = written_recorded;
     written_config.hurried = written_hurried;
+    written_config.drills = written_drills;
+    written_config.drill_topics = drill_topics;
     written_config.topic_weights = dialogue.topic_weights;
     const auto read = [](const std::vector<std::string>& paths) {
       std::vector<DialogueScript> scripts;

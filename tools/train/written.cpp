@@ -62,6 +62,37 @@ WrittenMixer::WrittenMixer(const WrittenConfig& config, std::vector<DialogueScri
     recorded_.push_back(std::move(indices));
     recorded_cumulative_.push_back(sum);
   }
+  collect_drills();
+}
+
+void WrittenMixer::collect_drills() {
+  double sum = 0.0;
+  for (const auto& [topic, share] : config_.drill_topics) {
+    std::vector<std::pair<uint32_t, uint32_t>> found;
+    for (size_t i = 0; i < num_composed_; ++i)
+      for (size_t t = 0; t < conversations_[i].turns.size(); ++t)
+        if (conversations_[i].turns[t].topic == topic)
+          found.emplace_back(static_cast<uint32_t>(i), static_cast<uint32_t>(t));
+    if (found.empty() || share <= 0.0) continue;
+    sum += share;
+    drills_.push_back(std::move(found));
+    drills_cumulative_.push_back(sum);
+  }
+  if (config_.drills > 0.0 && drills_.empty())
+    throw core::ConfigError(
+        {.subject = "written_drills",
+         .expected = "topics that data.written has",
+         .found = std::to_string(config_.drill_topics.size()) + " topics, none of which it has"});
+}
+
+const DialogueScript::Turn& WrittenMixer::draw_drill(Random& random) const {
+  const double at = uniform(random, 0.0, drills_cumulative_.back());
+  const auto topic = static_cast<size_t>(
+      std::upper_bound(drills_cumulative_.begin(), drills_cumulative_.end() - 1, at) -
+      drills_cumulative_.begin());
+  const auto& [script, turn] = drills_[topic][static_cast<size_t>(
+      uniform_index(random, static_cast<int64_t>(drills_[topic].size())))];
+  return conversations_[script].turns[turn];
 }
 
 // The codes are those of another reply about as long: the words must come from what was heard and
@@ -121,6 +152,12 @@ class WrittenMixer::Builder {
   }
 
   WrittenDialogue build() {
+    if (mixer_.config_.drills > 0.0 && chance(random_, config_.drills)) {
+      is_recorded_ = false;
+      is_hurried_ = true;
+      while (now_ + 8 < steps_) drill(mixer_.draw_drill(random_));
+      return std::move(out_);
+    }
     if (is_recorded_) {
       bool has_order = false, has_name = false;
       while (now_ + 8 < steps_) {
@@ -194,6 +231,40 @@ class WrittenMixer::Builder {
                                                 : piece);
     }
     return last_ >= 0;
+  }
+
+  void drill(const DialogueScript::Turn& turn) {
+    if (!hear_all(heard_text(turn))) return;
+    const int64_t bos = last_ + 2 + uniform_index(random_, 3);
+    const std::vector<int64_t> tokens = mixer_.said_(turn.reply);
+    const auto found = mixer_.clips_by_text_.find(turn.reply);
+    const AgentClip* clip =
+        found == mixer_.clips_by_text_.end() ? nullptr : &mixer_.own_clip(turn.reply, random_);
+    if (clip != nullptr && clip->tokens.size() != tokens.size()) clip = nullptr;
+    const size_t scored = turn.scored.empty()
+                              ? tokens.size()
+                              : std::min(tokens.size(), mixer_.said_(turn.scored).size());
+    set(bos, config_.text_bos, config_.codebook_size);
+    Dialogue& d = out_.dialogue;
+    int64_t slot = bos + 1;
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      const int64_t next = slot + 1 + uniform_index(random_, 3);
+      for (int64_t s = slot; s < std::min(next, steps_); ++s) {
+        if (i + scored < tokens.size()) out_.is_unknown[static_cast<size_t>(s)] = true;
+        if (clip == nullptr) continue;
+        const int64_t frame =
+            std::min(clip->num_frames - 1, clip->token_frame(i) + (s - slot));  // of this word
+        for (int64_t k = 0; k < books_; ++k)
+          d.codes[static_cast<size_t>(k * steps_ + s)] =
+              clip->codes[static_cast<size_t>(k * clip->num_frames + frame)];
+      }
+      if (slot < steps_) d.text[static_cast<size_t>(slot)] = tokens[i];
+      slot = next;
+    }
+    if (slot <= steps_ && turn.scored.empty())
+      out_.turns.push_back({turn.topic, turn.text, turn.reply, bos, slot - 1 - bos});
+    set(slot, config_.text_eos, config_.codebook_size + 1);
+    now_ = slot + 2 + uniform_index(random_, 3);
   }
 
   void add(const DialogueScript::Turn& turn) {

@@ -4,13 +4,15 @@
 // what depends on the question (operands, slots, names) comes in all its combinations; over its own
 // codes where every reply can be strung together from recorded units or has a recording, else over
 // codes of some other reply, and only its words are learned. Recorded: questions whose replies have
-// a sound, those preferred that are known as recordings. No tensors.
+// a sound, those preferred that are known as recordings. Drills: the same questions without their
+// waiting. No tensors.
 
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "tools/train/dialogue.h"
@@ -60,6 +62,11 @@ struct WrittenConfig {
   double recorded = 0.5;
   std::map<std::string, double>
       topic_weights;  ///< Of recorded dialogues: relative share of a topic; 1 for those not named.
+  /// Share of the dialogues that are drills: questions of `drill_topics` (relative shares) close
+  /// together, replies with one to three slots a word whatever their sound, so that what must be
+  /// reckoned or copied comes many times in a batch. Only words are learned from them.
+  double drills = 0.0;
+  std::map<std::string, double> drill_topics;
   int64_t gap_low = 2, gap_high = 14;  ///< Steps from the end of a reply to the next question.
 };
 
@@ -89,6 +96,8 @@ class WrittenMixer {
   const AgentClip& lend_clip(int64_t num_tokens, Random& random) const;
   const AgentClip& own_clip(const std::string& reply, Random& random) const;
   const DialogueScript& draw_recorded(Random& random) const;
+  const DialogueScript::Turn& draw_drill(Random& random) const;
+  void collect_drills();
 
   WrittenConfig config_;
   std::vector<DialogueScript> conversations_;  // then what was only asked
@@ -101,6 +110,9 @@ class WrittenMixer {
   std::vector<std::vector<size_t>> recorded_;  // conversations by their first topic
   std::vector<double> recorded_cumulative_;
   size_t num_recorded_ = 0;
+  // Conversation and turn, by topic.
+  std::vector<std::vector<std::pair<uint32_t, uint32_t>>> drills_;
+  std::vector<double> drills_cumulative_;
 };
 
 }  // namespace duet::train
