@@ -124,6 +124,11 @@ void DuplexTask::remember_frames(const at::Tensor& user, const std::vector<Dialo
   std::vector<const std::vector<float>*> speaking;
   for (size_t i = 0; i < static_cast<size_t>(user.size(0)); ++i)
     speaking.push_back(&dialogues[i].speaking);
+  remember_frames(user, speaking);
+}
+
+void DuplexTask::remember_frames(const at::Tensor& user,
+                                 const std::vector<const std::vector<float>*>& speaking) {
   const int64_t classes = config_.encoder.ctc_pieces + 1;
   const at::Tensor posterior =
       user.narrow(2, user.size(2) - classes, classes).to(at::kFloat) / config_.ctc_input_scale;
@@ -186,6 +191,15 @@ void DuplexTask::hear_utterances(std::mt19937_64& rng) {
       user_vectors(encoder_->forward_mel(encoder_->log_mel(pcm),
                                          uniform_index(rng, config_.encoder.positions)))
           .to(at::kBFloat16);
+  std::vector<std::vector<float>> speaking;
+  for (const UtteranceSound& sound : sounds) {
+    speaking.emplace_back(static_cast<size_t>(user.size(1)), 0.0F);
+    std::fill(speaking.back().begin() + sound.first_step,
+              speaking.back().begin() + sound.last_step + 1, 1.0F);
+  }
+  std::vector<const std::vector<float>*> which_speaking;
+  for (const auto& one : speaking) which_speaking.push_back(&one);
+  remember_frames(user, which_speaking);
   for (int64_t b = 0; b < count; ++b) {
     const UtteranceSound& sound = sounds[static_cast<size_t>(b)];
     const int64_t first = std::max<int64_t>(0, sound.first_step - 1);

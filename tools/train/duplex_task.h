@@ -112,6 +112,8 @@ class DuplexTask : public TrainTask {
   /// The next recordings through the encoder, into heard_.
   void hear_utterances(std::mt19937_64& rng);
   void remember_frames(const at::Tensor& user, const std::vector<Dialogue>& dialogues);
+  void remember_frames(const at::Tensor& user,
+                       const std::vector<const std::vector<float>*>& speaking);
   /// Zeros in place of the features in user [B, T, U], for the dialogues that the dropout hits.
   at::Tensor drop_features(const at::Tensor& user, std::mt19937_64& rng) const;
   /// Sets text_weight of written dialogues by slots with their own codes and slots that nothing
