@@ -198,6 +198,7 @@ int train_duplex(const RecipeOptions& options) {
       config.get_double("written_recorded", WrittenConfig{}.recorded, core::DoubleRange{0.0, 1.0});
   const double written_drills =
       config.get_double("written_drills", 0.0, core::DoubleRange{0.0, 1.0});
+  const double drills_spoken = config.get_double("drills_spoken", 0.7, core::DoubleRange{0.0, 1.0});
   std::map<std::string, double> drill_topics;
   const core::ConfigReader drill_node = config.sub_or_empty("drill_topics");
   for (const std::string& topic : drill_node.keys())
@@ -253,6 +254,7 @@ int train_duplex(const RecipeOptions& options) {
     written_config.hurried = written_hurried;
     written_config.drills = written_drills;
     written_config.drill_topics = drill_topics;
+    written_config.drills_spoken = drills_spoken;
     written_config.topic_weights = dialogue.topic_weights;
     const auto read = [](const std::vector<std::string>& paths) {
       std::vector<DialogueScript> scripts;

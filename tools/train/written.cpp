@@ -153,9 +153,16 @@ class WrittenMixer::Builder {
 
   WrittenDialogue build() {
     if (mixer_.config_.drills > 0.0 && chance(random_, config_.drills)) {
-      is_recorded_ = false;
+      const bool is_spoken = chance(random_, config_.drills_spoken);
       is_hurried_ = true;
-      while (now_ + 8 < steps_) drill(mixer_.draw_drill(random_));
+      while (now_ + 8 < steps_) {
+        const DialogueScript::Turn& turn = mixer_.draw_drill(random_);
+        is_recorded_ = is_spoken && mixer_.clips_by_text_.count(turn.reply) != 0;
+        if (is_recorded_)
+          add(turn);
+        else
+          drill(turn);
+      }
       return std::move(out_);
     }
     if (is_recorded_) {

@@ -63,9 +63,11 @@ struct WrittenConfig {
   std::map<std::string, double>
       topic_weights;  ///< Of recorded dialogues: relative share of a topic; 1 for those not named.
   /// Share of the dialogues that are drills: questions of `drill_topics` (relative shares) close
-  /// together, replies with one to three slots a word whatever their sound, so that what must be
-  /// reckoned or copied comes many times in a batch. Only words are learned from them.
+  /// together, so that what must be reckoned or copied comes many times in a batch. drills_spoken
+  /// of them over their own codes; in the others a word takes one to three slots whatever its
+  /// sound, and only words are learned.
   double drills = 0.0;
+  double drills_spoken = 0.0;
   std::map<std::string, double> drill_topics;
   int64_t gap_low = 2, gap_high = 14;  ///< Steps from the end of a reply to the next question.
 };

@@ -219,7 +219,20 @@ class Domain:
             return
         text = self.spec["sums"]["reply"].format(A=cap(number(a)), op=word, b=number(b), c=number(c))
         self.composed[text] = [Unit(cap(number(a)), "", "plus four is nine."), Unit(word, "Seven", "four is eleven."),
-                               Unit(number(b), "Seven plus", "is nine."), Unit(f"is {number(c)}.", "Seven plus four", "")]
+                               Unit(number(b), "Seven plus", "is nine."), Unit("is", "Seven plus four", "eleven."),
+                               *self._compose_number(c)]
+
+    @staticmethod
+    def _compose_number(n):
+        """The end of a sentence: few units, each in many sums."""
+        before, units = "Seven plus four is", []
+        if n > 100:
+            units.append(Unit(f"{number(n // 100 * 100)} and", before, "twenty."))
+            n %= 100
+        if 20 < n < 100 and n % 10:
+            units.append(Unit(number(n // 10 * 10), before, "two."))
+            n %= 10
+        return [*units, Unit(number(n) + ".", before, "")]
 
     def _compose_order(self, o):
         s = self.spec["orders"]
