@@ -336,7 +336,7 @@ TEST_CASE("drills: questions close together, one to three slots a word, in its o
   config.drills_spoken = 1.0;  // over their own codes, at their own pace
   const WrittenDialogue spoken =
       WrittenMixer(config, {script}, {paced}, {7, 8}, encode(0), encode(100)).mix(1);
-  REQUIRE(spoken.turns.size() > 1);
+  REQUIRE_FALSE(spoken.turns.empty());
   const int64_t bos = spoken.turns[0].bos_slot;
   CHECK(spoken.dialogue.text[static_cast<size_t>(bos + 1 + 19)] == 100 + 25);
   CHECK(spoken.dialogue.codes[static_cast<size_t>(bos + 30)] == 29);
