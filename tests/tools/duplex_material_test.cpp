@@ -240,3 +240,48 @@ TEST_CASE("a codec's weights come from the codec trainer or from a model directo
   CHECK(bundled.at("encoder.a").equal(codec));
   CHECK(bundled.count("decoder.b") == 1);
 }
+
+TEST_CASE("composed replies: units in context, in the place of recordings of the same words",
+          "[unit]") {
+  const TempDir dir;
+  MaterialConfig config = write_set(dir);
+  const auto write_unit = [&](const std::string& name, float amplitude, int64_t frames) {
+    std::vector<float> samples(static_cast<size_t>(frames * kFrame));
+    for (size_t i = 0; i < samples.size(); ++i)
+      samples[i] = amplitude * std::sin(0.3F * static_cast<float>(i));
+    audio::write_wav_file(dir.file(name), samples, static_cast<int>(kRateHz));
+  };
+  write_unit("x.wav", 0.5F, 3);
+  write_unit("y.wav", 0.25F, 2);
+  const auto unit = [](const std::string& id, const std::string& text, const std::string& file) {
+    return line("unit", text, file, R"("id":")" + id + "\"");
+  };
+  dir.write("units.jsonl", unit("x", "I am", "x.wav") + unit("y", "duet.", "y.wav"));
+  dir.write("composed.jsonl", R"({"text":"I am duet.","units":["x","y"]})"
+                              "\n"
+                              R"({"text":"duet. I am","units":["y","x"]})"
+                              "\n");
+  config.units = {dir.file("units.jsonl")};
+  config.composed = {dir.file("composed.jsonl")};
+  const PeakCodec codec;
+  const DialogueMaterial material = load(config, codec);
+  REQUIRE(material.units.size() == 2);
+  REQUIRE(material.agents.size() == 3);  // "Fine." and two composed ones; no recording of the first
+  const AgentClip& clip = material.agents[1];
+  CHECK(clip.text == "I am duet.");
+  CHECK(clip.num_frames == 5);
+  CHECK(clip.units == std::vector<uint32_t>{0, 1});
+  const std::vector<int> ids = pieces().encode("I am duet.");
+  CHECK(std::equal(clip.tokens.begin(), clip.tokens.end(), ids.begin(), ids.end()));
+  // The codec marks the edges of what it is given: those of the reply only, not of its units.
+  const std::vector<int> want = {kMark, 500, 500, 250, kMark};
+  for (size_t i = 0; i < want.size(); ++i) CHECK(clip.codes[i] == Approx(want[i]).margin(10));
+  const std::vector<int> other = {kMark, 250, 500, 500, kMark};
+  for (size_t i = 0; i < other.size(); ++i)
+    CHECK(material.agents[2].codes[i] == Approx(other[i]).margin(10));
+
+  dir.write("composed.jsonl", R"({"text":"I","units":["x","z"]})"
+                              "\n");
+  CHECK_THROWS_WITH(load(config, codec),
+                    Catch::Contains("composed.jsonl:1") && Catch::Contains("\"z\""));
+}

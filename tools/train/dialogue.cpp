@@ -108,19 +108,18 @@ std::vector<DialogueScript> read_scripts(const std::string& path) {
   return scripts;
 }
 
-AgentClip compose_clip(std::string text, const std::vector<AgentClip>& units,
-                       std::vector<uint32_t> which) {
+AgentClip compose_clip(std::string text, const std::vector<AgentClip>& parts,
+                       std::vector<uint32_t> units) {
   constexpr int64_t kLead = 2;  // frames by which a unit's text is ahead of its sound
-  DUET_CHECK(!which.empty());
+  DUET_CHECK(!parts.empty() && parts.size() == units.size());
   AgentClip clip;
   clip.text = std::move(text);
-  for (uint32_t unit : which) clip.num_frames += units.at(unit).num_frames;
-  const auto books = static_cast<int64_t>(units[which[0]].codes.size()) /
-                     std::max<int64_t>(units[which[0]].num_frames, 1);
+  for (const AgentClip& part : parts) clip.num_frames += part.num_frames;
+  const auto books =
+      static_cast<int64_t>(parts[0].codes.size()) / std::max<int64_t>(parts[0].num_frames, 1);
   clip.codes.resize(static_cast<size_t>(books * clip.num_frames));
   int64_t begin = 0;
-  for (uint32_t index : which) {
-    const AgentClip& unit = units[index];
+  for (const AgentClip& unit : parts) {
     for (int64_t k = 0; k < books; ++k)
       std::copy_n(unit.codes.begin() + k * unit.num_frames, unit.num_frames,
                   clip.codes.begin() + k * clip.num_frames + begin);
@@ -132,7 +131,7 @@ AgentClip compose_clip(std::string text, const std::vector<AgentClip>& units,
     }
     begin += unit.num_frames;
   }
-  clip.units = std::move(which);
+  clip.units = std::move(units);
   return clip;
 }
 

@@ -41,10 +41,11 @@ struct AgentClip {
   }
 };
 
-/// Strings units together: codes, and the text of each a little ahead of its sound, so that the
-/// next word is settled when its first frame is. `which` are indices into `units`, at least one.
-AgentClip compose_clip(std::string text, const std::vector<AgentClip>& units,
-                       std::vector<uint32_t> which);
+/// Strings `parts` together, at least one: codes, and the text of each a little ahead of its sound,
+/// so that the next word is settled when its first frame is. `units`: their indices in the
+/// material.
+AgentClip compose_clip(std::string text, const std::vector<AgentClip>& parts,
+                       std::vector<uint32_t> units);
 
 /// Turns that belong together: what is said depends on what was said before (names, orders and
 /// their corrections).

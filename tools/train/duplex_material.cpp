@@ -4,10 +4,12 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <unordered_map>
@@ -94,11 +96,62 @@ Codes encode(const codecs::CodecEncoder& codec, const std::vector<int16_t>& samp
   return {codes.size(1), {codes.data_ptr<int16_t>(), codes.data_ptr<int16_t>() + codes.numel()}};
 }
 
+// A unit's codes between its neighbours: encoded alone its first and last sounds are lost. Made
+// once for each three that meet.
+class ContextCodes {
+ public:
+  ContextCodes(const std::vector<Utterance>& sounds, const codecs::CodecEncoder& codec,
+               const std::vector<AgentClip>& units)
+      : sounds_(sounds), codec_(codec), units_(units) {}
+
+  /// Copies of `which` with the codes they have in this order.
+  std::vector<AgentClip> units_of(const std::vector<uint32_t>& which) {
+    std::vector<AgentClip> out;
+    for (size_t i = 0; i < which.size(); ++i) {
+      const int64_t before = i == 0 ? -1 : which[i - 1],
+                    after = i + 1 == which.size() ? -1 : which[i + 1];
+      AgentClip unit = units_[which[i]];
+      unit.samples.clear();
+      unit.codes = codes_of({before, which[i], after});
+      out.push_back(std::move(unit));
+    }
+    return out;
+  }
+
+ private:
+  const std::vector<int16_t>& codes_of(const std::array<int64_t, 3>& three) {
+    const auto [found, is_new] = known_.try_emplace(three);
+    if (!is_new) return found->second;
+    std::vector<int16_t> samples;
+    const int64_t begin = three[0] < 0 ? 0 : units_[static_cast<size_t>(three[0])].num_frames;
+    for (const int64_t unit : three) {
+      if (unit < 0) continue;
+      const auto& sound = sounds_[static_cast<size_t>(unit)].samples;
+      samples.insert(samples.end(), sound.begin(), sound.end());
+    }
+    const Codes all = encode(codec_, samples);
+    const int64_t frames = units_[static_cast<size_t>(three[1])].num_frames;
+    const auto books = static_cast<int64_t>(all.values.size()) / all.num_frames;
+    for (int64_t k = 0; k < books; ++k)
+      found->second.insert(found->second.end(), all.values.begin() + k * all.num_frames + begin,
+                           all.values.begin() + k * all.num_frames + begin + frames);
+    return found->second;
+  }
+
+  const std::vector<Utterance>& sounds_;
+  const codecs::CodecEncoder& codec_;
+  const std::vector<AgentClip>& units_;
+  std::map<std::array<int64_t, 3>, std::vector<int16_t>> known_;
+};
+
 // Replies strung together from units take the place of recordings of the same words: one text, one
 // sound.
+// `sounds` are the units' samples at the codec's rate.
 void add_composed(const std::vector<std::string>& paths,
                   const std::unordered_map<std::string, uint32_t>& by_id,
+                  const std::vector<Utterance>& sounds, const codecs::CodecEncoder& codec,
                   DialogueMaterial& material) {
+  ContextCodes context(sounds, codec, material.units);
   std::unordered_set<std::string> texts;
   std::vector<AgentClip> composed;
   for (const std::string& path : paths) {
@@ -127,7 +180,7 @@ void add_composed(const std::vector<std::string>& paths,
       }
       std::string text = entry.value("text", "");
       if (!texts.insert(text).second) continue;
-      composed.push_back(compose_clip(std::move(text), material.units, std::move(which)));
+      composed.push_back(compose_clip(std::move(text), context.units_of(which), which));
     }
   }
   std::erase_if(material.agents,
@@ -279,7 +332,7 @@ DialogueMaterial load_material(const MaterialConfig& config,
       by_id[units[i].id] = static_cast<uint32_t>(i);
       material.units.push_back(make_clip(units[i], std::move(heard[i].samples)));
     }
-    add_composed(config.composed, by_id, material);
+    add_composed(config.composed, by_id, units, codec, material);
     say(std::to_string(material.units.size()) + " units, " +
         std::to_string(material.agents.size()) + " replies with those strung together from them");
   }

@@ -98,7 +98,8 @@ def parse_order(text, spec):
 
 @dataclass(frozen=True)
 class Unit:
-    """A few words of the agent's, cut from a sentence that is spoken whole: their prosody is that of their place."""
+    """A few words of the agent's, cut from a sentence that is spoken whole: their prosody is that of their place. A comma
+    before them makes the pause that keeps their first sound whole."""
     text: str
     before: str = ""
     after: str = ""
@@ -218,14 +219,14 @@ class Domain:
         if self.spec["sums"]["reply"] != "{A} {op} {b} is {c}.":
             return
         text = self.spec["sums"]["reply"].format(A=cap(number(a)), op=word, b=number(b), c=number(c))
-        self.composed[text] = [Unit(cap(number(a)), "", "plus four is nine."), Unit(word, "Seven", "four is eleven."),
-                               Unit(number(b), "Seven plus", "is nine."), Unit("is", "Seven plus four", "eleven."),
+        self.composed[text] = [Unit(cap(number(a)), "", "plus four is nine."), Unit(word, "Seven,", "four is eleven."),
+                               Unit(number(b), "Seven plus,", "is nine."), Unit("is", "Seven plus four,", "eleven."),
                                *self._compose_number(c)]
 
     @staticmethod
     def _compose_number(n):
         """The end of a sentence: few units, each in many sums."""
-        before, units = "Seven plus four is", []
+        before, units = "Seven plus four is,", []
         if n > 100:
             units.append(Unit(f"{number(n // 100 * 100)} and", before, "twenty."))
             n %= 100
@@ -243,21 +244,21 @@ class Domain:
         units = []
         for k, (slot, value) in enumerate(head):
             text = cap(with_article(value)) if k == 0 else value
-            before = "" if k == 0 else "A large"
+            before = "" if k == 0 else "A large,"
             if slot != "drink":
                 units.append(Unit(text, before, "latte, coming up."))
             else:
                 units.append(Unit(text, before, "with milk, coming up.") if tail else Unit(text + ",", before, "coming up."))
         for k, slot in enumerate(tail):
             lead = ("with " if k == 0 else "and ") + o.get(slot + "_amount", "")
-            units.append(Unit(lead.strip(), "A latte" if k == 0 else "A latte with milk", "cream, coming up."))
-            units.append(Unit(o[slot] + ",", "A latte with", "coming up.") if k + 1 == len(tail)
-                         else Unit(o[slot], "A latte with", "and sugar, coming up."))
+            units.append(Unit(lead.strip(), "A latte," if k == 0 else "A latte with milk,", "cream, coming up."))
+            units.append(Unit(o[slot] + ",", "A latte with,", "coming up.") if k + 1 == len(tail)
+                         else Unit(o[slot], "A latte with,", "and sugar, coming up."))
         units.append(Unit("coming up.", "A large latte,", ""))
         self.composed[s["reply"].format(order=render_order(o, s["read_back"]))] = units
 
     def _compose_letters(self, letters):
-        self.composed[", ".join(letters) + "."] = [Unit(x + ",", "B,", "B.") for x in letters[:-1]] + [Unit(letters[-1] + ".", "B, B,", "")]
+        self.composed[", ".join(letters) + "."] = [Unit(x + ",") for x in letters[:-1]] + [Unit(letters[-1] + ".")]
 
     def _counts(self, s):
         for a, b in s["ranges"]:

@@ -365,6 +365,8 @@ class Kokoro:
         ends = np.concatenate([[0], np.cumsum(durations)]) * 600 * (len(x) / (durations.sum() * 600))
         # A word's onset sounds in the space before it: that space is the unit's, the one behind it is not.
         begin, end = int(ends[len(parts[0])]), int(ends[len(parts[0]) + len(parts[1])])
+        if unit.before.endswith(","):
+            begin -= AGENT_RATE_HZ // 20    # into the pause: what begins loudly is heard before its token
         return cut_to_frames(x, begin if parts[0] else 0, end if parts[2] else len(x))
 
 
