@@ -108,8 +108,8 @@ class ContextCodes {
   std::vector<AgentClip> units_of(const std::vector<uint32_t>& which) {
     std::vector<AgentClip> out;
     for (size_t i = 0; i < which.size(); ++i) {
-      const int64_t before = i == 0 ? -1 : which[i - 1],
-                    after = i + 1 == which.size() ? -1 : which[i + 1];
+      const int64_t before = i == 0 ? int64_t{-1} : int64_t{which[i - 1]};
+      const int64_t after = i + 1 == which.size() ? int64_t{-1} : int64_t{which[i + 1]};
       AgentClip unit = units_[which[i]];
       unit.samples.clear();
       unit.codes = codes_of({before, which[i], after});
