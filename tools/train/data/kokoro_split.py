@@ -122,14 +122,19 @@ def split(source, folder):
     (folder / "cut.json").write_text(json.dumps({"cut": cut, "spectrum": spectrum, "durations": DURATIONS}))
 
 
+def require_parts(source, folder):
+    """Splits unless that is done."""
+    if not (folder / "cut.json").exists() or "durations" not in (folder / "cut.json").read_text():
+        split(source, folder)
+
+
 class SplitKokoro:
     """Runs the three parts: inputs as the whole model's, returns samples at 24 kHz."""
 
     def __init__(self, model, folder, options):
         import onnxruntime
         import openvino
-        if not (folder / "cut.json").exists() or "durations" not in (folder / "cut.json").read_text():
-            split(model, folder)
+        require_parts(model, folder)
         names = json.loads((folder / "cut.json").read_text())
         self.cut, self.spectrum = names["cut"], names["spectrum"]
         load = lambda part: onnxruntime.InferenceSession(str(folder / part), options, providers=["CPUExecutionProvider"])

@@ -318,7 +318,8 @@ class Kokoro:
         model, self.voices = fetch(cache)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self.session = self._split(model, cache / "split", options) or \
+        self.model, self.folder, self.options, self.front = model, cache / "split", options, None
+        self.session = self._split(model, self.folder, options) or \
             onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         self.tokenizer = Tokenizer()
 
@@ -349,18 +350,26 @@ class Kokoro:
                                        "speed": np.array([speed], np.float32)})[0].reshape(-1)
 
 
+    def _run_timed(self, inputs):
+        if hasattr(self.session, "run_timed"):
+            return self.session.run_timed(inputs)
+        import kokoro_split
+        if self.front is None:    # the whole graph does not tell its durations, its first part does
+            import onnxruntime
+            kokoro_split.require_parts(self.model, self.folder)
+            self.front = onnxruntime.InferenceSession(str(self.folder / "front.onnx"), self.options, providers=["CPUExecutionProvider"])
+        return self.session.run(None, inputs), self.front.run([kokoro_split.DURATIONS], inputs)[0].reshape(-1)
+
     def speak_unit(self, unit, voice):
-        """24 kHz samples of a unit's words, cut from its sentence, a whole number of code frames; None without timings."""
+        """24 kHz samples of a unit's words, cut from its sentence, a whole number of code frames."""
         import numpy as np
-        if not hasattr(self.session, "run_timed"):
-            return None
         style = self.voices[voice]
         parts = [self.tokenizer.tokenize(self.tokenizer.phonemize(t, "en-us") + (" " if k < 2 else "")) if t else []
                  for k, t in enumerate((unit.before, unit.text, unit.after))]
         tokens = sum(parts, [])
-        audio, durations = self.session.run_timed({"tokens": np.array([[0, *tokens, 0]], dtype=np.int64),
-                                                   "style": style[len(tokens)].astype(np.float32),
-                                                   "speed": np.array([1.0], np.float32)})
+        audio, durations = self._run_timed({"tokens": np.array([[0, *tokens, 0]], dtype=np.int64),
+                                            "style": style[len(tokens)].astype(np.float32),
+                                            "speed": np.array([1.0], np.float32)})
         x = audio[0].reshape(-1)
         ends = np.concatenate([[0], np.cumsum(durations)]) * 600 * (len(x) / (durations.sum() * 600))
         # A word's onset sounds in the space before it: that space is the unit's, the one behind it is not.
@@ -636,10 +645,10 @@ def run_units(store, spec, cache):
         for id_, unit in todo.items():
             if stop_requested:
                 return
-            x = engine.speak_unit(unit, agent)
-            if x is None:
-                raise SpeechError("units: expected openvino, onnx and a CPU with bfloat16 units (they tell where words begin), found none; "
-                                  "leave data.units and data.composed out of the recipe")
+            try:
+                x = engine.speak_unit(unit, agent)
+            except ImportError as e:
+                raise SpeechError(f"units: {e} (pip install onnx); or leave data.units and data.composed out of the recipe") from None
             name = f"unit/{id_}.flac"
             soundfile.write(store.out / (name + ".part"), x, AGENT_RATE_HZ, format="FLAC", subtype="PCM_16")
             (store.out / (name + ".part")).replace(store.out / name)
