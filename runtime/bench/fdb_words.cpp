@@ -51,7 +51,7 @@ std::vector<Word> align_words(std::span<const HeardPiece> pieces, double step_s,
       words[i].start_s = speech[*stretch].start_s;
     else if (i > 0)
       words[i].start_s = words[i - 1].end_s;
-    if (stretch && last && stretch != last) words[i - 1].end_s = speech[*last].end_s;
+    if (last && stretch != last) words[i - 1].end_s = speech[*last].end_s;
     words[i].start_s = std::min(words[i].start_s, words[i].end_s);
     last = stretch;
   }
