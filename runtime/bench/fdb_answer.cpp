@@ -4,7 +4,6 @@
 #include "audio/audio_file.h"
 #include "audio/resampler.h"
 #include "runtime/bench/fdb_score.h"
-#include "runtime/core/error.h"
 #include "runtime/timeline.h"
 
 namespace duet::runtime::bench::fdb {
@@ -102,27 +101,10 @@ std::vector<std::string> answer(const System& system, const std::string& root,
                                 const SuiteHooks& hooks) {
   const auto subsets = find_subsets(root);
   const std::vector<Job> jobs = find_jobs(subsets);
-  std::vector<std::string> failures;
-  int num_unreachable = 0;
-  for (std::size_t i = 0; i < jobs.size(); ++i) {
-    const std::string name = jobs[i].subset->name + "/" + jobs[i].id + "/" + jobs[i].input;
-    try {
-      if (!run_job(system, jobs[i], session, again, hooks)) {
-        failures.push_back(name + ": stopped; the same command goes on from here");
-        break;
-      }
-      num_unreachable = 0;
-    } catch (const ConnectError& error) {
-      failures.push_back(name + ": " + error.what());
-      if (++num_unreachable == 3) break;
-    } catch (const StepError& error) {
-      failures.push_back(name + ": " + error.what());
-    } catch (const core::LoadError& error) {
-      failures.push_back(name + ": " + error.what());
-    }
-    if (hooks.on_progress) hooks.on_progress(i + 1, jobs.size());
-  }
-  return failures;
+  std::vector<std::string> names;
+  for (const Job& job : jobs) names.push_back(job.subset->name + "/" + job.id + "/" + job.input);
+  return work_off(
+      names, [&](std::size_t i) { return run_job(system, jobs[i], session, again, hooks); }, hooks);
 }
 
 }  // namespace duet::runtime::bench::fdb

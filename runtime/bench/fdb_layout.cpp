@@ -263,4 +263,29 @@ std::vector<Word> words_of(std::span<const Segment> speech, std::span<const Agen
   return words;
 }
 
+std::vector<std::string> work_off(const std::vector<std::string>& names,
+                                  const std::function<bool(std::size_t)>& work,
+                                  const SuiteHooks& hooks) {
+  std::vector<std::string> failures;
+  int num_unreachable = 0;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    try {
+      if (!work(i)) {
+        failures.push_back(names[i] + ": stopped; the same command goes on from here");
+        break;
+      }
+      num_unreachable = 0;
+    } catch (const ConnectError& error) {
+      failures.push_back(names[i] + ": " + error.what());
+      if (++num_unreachable == 3) break;
+    } catch (const StepError& error) {
+      failures.push_back(names[i] + ": " + error.what());
+    } catch (const core::LoadError& error) {
+      failures.push_back(names[i] + ": " + error.what());
+    }
+    if (hooks.on_progress) hooks.on_progress(i + 1, names.size());
+  }
+  return failures;
+}
+
 }  // namespace duet::runtime::bench::fdb

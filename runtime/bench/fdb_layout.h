@@ -3,11 +3,13 @@
 // a system has answered. Source: DanielLin94144/Full-Duplex-Bench, v1_v1.5/dataset/README.md and
 // evaluation/README.md.
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "runtime/bench/fdb_metrics.h"
+#include "runtime/bench/suite_run.h"
 #include "runtime/timeline.h"
 
 namespace duet::runtime::bench::fdb {
@@ -33,6 +35,13 @@ std::vector<std::string> sample_ids(const Subset& subset);
 /// v1.5's event. Nothing for pauses and backchannels. Throws core::LoadError: no annotation,
 /// damaged.
 std::optional<Segment> annotation(const Subset& subset, const std::string& id);
+
+/// Calls work(i) for the samples `names` one after the other; it returns false when it was told to
+/// stop. Returns those that failed, by name, with the reason; gives up when three in a row find
+/// nobody to connect to.
+std::vector<std::string> work_off(const std::vector<std::string>& names,
+                                  const std::function<bool(std::size_t)>& work,
+                                  const SuiteHooks& hooks);
 
 /// output.json or clean_output.json: {"text": ..., "chunks": [{"text": w, "timestamp": [s, e]}]}.
 /// Chunks without a start or an end are left out. Nothing when there is no file. Throws

@@ -96,31 +96,22 @@ std::vector<std::string> transcribe(const Engine& engine, const std::string& roo
         const fs::path wav = fs::path(subset.path) / id / name;
         if (fs::exists(wav)) jobs.push_back({&subset, id, wav});
       }
-  std::vector<std::string> failures;
-  for (std::size_t i = 0; i < jobs.size(); ++i) {
+  std::vector<std::string> names;
+  for (const Job& job : jobs)
+    names.push_back(job.subset->name + "/" + job.id + "/" + job.wav.filename().string());
+  const auto work = [&](std::size_t i) {
+    if (hooks.should_stop && hooks.should_stop()) return false;
     const Job& job = jobs[i];
-    const std::string name = job.subset->name + "/" + job.id + "/" + job.wav.filename().string();
-    if (hooks.should_stop && hooks.should_stop()) {
-      failures.push_back(name + ": stopped; the same command goes on from here");
-      break;
-    }
     const fs::path json = fs::path(job.wav).replace_extension(".json");
-    try {
-      if (again || !fs::exists(json)) {
-        const audio::AudioClip clip = audio::load_audio_file(job.wav.string());
-        std::vector<Word> words = hear_words(engine, clip.samples, clip.rate_hz);
-        if (job.subset->task == Task::kInterruption)
-          words = crop(words, annotation(*job.subset, job.id)->end_s);
-        write_words(json.string(), words);
-      }
-    } catch (const StepError& error) {
-      failures.push_back(name + ": " + error.what());
-    } catch (const core::LoadError& error) {
-      failures.push_back(name + ": " + error.what());
-    }
-    if (hooks.on_progress) hooks.on_progress(i + 1, jobs.size());
-  }
-  return failures;
+    if (!again && fs::exists(json)) return true;
+    const audio::AudioClip clip = audio::load_audio_file(job.wav.string());
+    std::vector<Word> words = hear_words(engine, clip.samples, clip.rate_hz);
+    if (job.subset->task == Task::kInterruption)
+      words = crop(words, annotation(*job.subset, job.id)->end_s);
+    write_words(json.string(), words);
+    return true;
+  };
+  return work_off(names, work, hooks);
 }
 
 }  // namespace duet::runtime::bench::fdb

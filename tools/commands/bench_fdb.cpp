@@ -3,6 +3,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "runtime/bench/fdb_score.h"
 #include "runtime/bench/fdb_words.h"
@@ -46,6 +47,21 @@ struct ScoreFlags {
   }
 };
 
+/// `work` (hooks -> failures) under a progress bar and Ctrl-C, then the score of what is there.
+template <class Work>
+int work_and_score(const char* label, const std::string& root, ScoreFlags& score, Work&& work) {
+  const core::InterruptScope interrupt_scope;
+  core::ProgressBar bar(label, 0);
+  const std::vector<std::string> failures = work(bench::SuiteHooks{
+      .on_progress = [&bar](std::size_t done,
+                            std::size_t) { bar.update(static_cast<int64_t>(done)); },
+      .should_stop = [] { return core::interrupted(); }});
+  bar.finish();
+  for (const std::string& failure : failures) std::cerr << "duet: bench: " << failure << '\n';
+  const int code = score.score(root);
+  return failures.empty() ? code : 1;
+}
+
 struct RunFlags {
   std::string root;
   std::string model = core::kDefaultModelName;
@@ -64,17 +80,9 @@ int run(RunFlags& flags) {
   } else {
     system = flags.server.make();
   }
-  const core::InterruptScope interrupt_scope;
-  core::ProgressBar bar("Full-Duplex-Bench", 0);
-  const auto failures =
-      fdb::answer(*system, flags.root, flags.session, flags.again,
-                  {.on_progress = [&bar](std::size_t done,
-                                         std::size_t) { bar.update(static_cast<int64_t>(done)); },
-                   .should_stop = [] { return core::interrupted(); }});
-  bar.finish();
-  for (const std::string& failure : failures) std::cerr << "duet: bench: " << failure << '\n';
-  const int code = flags.score.score(flags.root);
-  return failures.empty() ? code : 1;
+  return work_and_score("Full-Duplex-Bench", flags.root, flags.score, [&](const auto& hooks) {
+    return fdb::answer(*system, flags.root, flags.session, flags.again, hooks);
+  });
 }
 
 void add_fdb_run(CLI::App& parent, Dispatch& dispatch) {
@@ -124,17 +132,9 @@ void add_fdb_words(CLI::App& parent, Dispatch& dispatch) {
   flags->score.add_to(*command);
   on_run(*command, dispatch, [flags] {
     const auto engine = engine::load_engine(core::find_model(flags->model).string());
-    const core::InterruptScope interrupt_scope;
-    core::ProgressBar bar("Words", 0);
-    const auto failures = fdb::transcribe(
-        *engine, flags->root, flags->again,
-        {.on_progress = [&bar](std::size_t done,
-                               std::size_t) { bar.update(static_cast<int64_t>(done)); },
-         .should_stop = [] { return core::interrupted(); }});
-    bar.finish();
-    for (const std::string& failure : failures) std::cerr << "duet: bench: " << failure << '\n';
-    const int code = flags->score.score(flags->root);
-    return failures.empty() ? code : 1;
+    return work_and_score("Words", flags->root, flags->score, [&](const auto& hooks) {
+      return fdb::transcribe(*engine, flags->root, flags->again, hooks);
+    });
   });
 }
 
