@@ -110,8 +110,9 @@ class ContextCodes {
     for (size_t i = 0; i < which.size(); ++i) {
       const int64_t before = i == 0 ? int64_t{-1} : int64_t{which[i - 1]};
       const int64_t after = i + 1 == which.size() ? int64_t{-1} : int64_t{which[i + 1]};
-      AgentClip unit = units_[which[i]];
-      unit.samples.clear();
+      AgentClip unit;
+      unit.tokens = units_[which[i]].tokens;
+      unit.num_frames = units_[which[i]].num_frames;
       unit.codes = codes_of({before, which[i], after});
       out.push_back(std::move(unit));
     }

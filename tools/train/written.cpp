@@ -18,6 +18,13 @@ int64_t draw_gap(bool is_hurried, Random& random) {
   return kGaps[static_cast<size_t>(uniform_index(random, static_cast<int64_t>(kGaps.size())))];
 }
 
+// An index by its share: `cumulative` holds the shares summed up.
+size_t draw_share(const std::vector<double>& cumulative, Random& random) {
+  const double at = uniform(random, 0.0, cumulative.back());
+  return static_cast<size_t>(std::upper_bound(cumulative.begin(), cumulative.end() - 1, at) -
+                             cumulative.begin());
+}
+
 // What such a turn is answered depends on what was ordered or said before it.
 bool depends_on_order(const std::string& topic) {
   return topic == "correction" || topic == "cancel" || topic == "repeat order";
@@ -86,10 +93,7 @@ void WrittenMixer::collect_drills() {
 }
 
 const DialogueScript::Turn& WrittenMixer::draw_drill(Random& random) const {
-  const double at = uniform(random, 0.0, drills_cumulative_.back());
-  const auto topic = static_cast<size_t>(
-      std::upper_bound(drills_cumulative_.begin(), drills_cumulative_.end() - 1, at) -
-      drills_cumulative_.begin());
+  const size_t topic = draw_share(drills_cumulative_, random);
   const auto& [script, turn] = drills_[topic][static_cast<size_t>(
       uniform_index(random, static_cast<int64_t>(drills_[topic].size())))];
   return conversations_[script].turns[turn];
@@ -116,10 +120,7 @@ const AgentClip& WrittenMixer::own_clip(const std::string& reply, Random& random
 }
 
 const DialogueScript& WrittenMixer::draw_recorded(Random& random) const {
-  const double at = uniform(random, 0.0, recorded_cumulative_.back());
-  const auto topic = static_cast<size_t>(
-      std::upper_bound(recorded_cumulative_.begin(), recorded_cumulative_.end() - 1, at) -
-      recorded_cumulative_.begin());
+  const size_t topic = draw_share(recorded_cumulative_, random);
   const std::vector<size_t>& from = recorded_[topic];
   return conversations_[from[static_cast<size_t>(
       uniform_index(random, static_cast<int64_t>(from.size())))]];

@@ -495,7 +495,6 @@ class Domain:
             f = dict(a=number(a), A=cap(number(a)), b=number(b), op=op["word"], c=number(c))
             text = r.choice(self.spec["sums"]["say"] + written).format(**f)
             turn = dict(topic=topic, text=text, reply=self.spec["sums"]["reply"].format(**f))
-            self._compose_sum(a, op["word"], b, c)
             if r.random() < self.spec.get("written", {}).get("misheard", 0):   # then only its own words tell the result
                 wrong = {k: number(r.randint(*op[k])) if r.random() < 0.7 else f[k] for k in ("a", "b")}
                 wrong["A"] = cap(wrong["a"])

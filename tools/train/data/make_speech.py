@@ -605,7 +605,7 @@ def write_conversations(spec, out, count):
     print(f"{path}: {count} conversations; {asked}: {len(items)} questions")
 
 
-def write_composed(spec, out, store):
+def write_composed(spec, out):
     """OUT/composed.jsonl: replies strung together from units; those whose units have all been spoken."""
     agent = spec.spec["voices"]["agent"]
     have = {line["id"] for line in unit_lines(out)}
@@ -728,7 +728,7 @@ def main():
     if a.command in ("written", "all"):
         write_conversations(spec, a.out, a.count)
     if a.command in ("units", "written", "all"):
-        write_composed(spec, a.out, store)
+        write_composed(spec, a.out)
     if a.command == "import" or a.source:
         if not a.source:
             raise SpeechError("import: expected --from DIR, found none")
