@@ -11,14 +11,14 @@
 #include "runtime/engine/write_model.h"
 #include "tests/support/golden_weights.h"
 #include "tests/support/nemo_tiny.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
 
 using namespace duet::engine;
-using duet::testing::TemporaryFolder;
+using duet::support::TempDir;
 
 TEST_CASE("a valid model is described: parts, sizes, rates, cost", "[unit]") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   duet::test::write_tiny_model(folder.path());
   const Description d = describe_model(folder.path());
   INFO(description_text(d));
@@ -102,7 +102,7 @@ TEST_CASE("a NeMo bundle's misspelt key is found by describe as by the engine", 
 }
 
 TEST_CASE("every problem of a directory is told at once", "[unit]") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   duet::models::TensorMap tensors = duet::test::tiny_model_tensors();
   tensors.erase("lm.llm.norm.weight");
   tensors["lm.surplus"] = at::ones({2});
@@ -118,20 +118,20 @@ TEST_CASE("every problem of a directory is told at once", "[unit]") {
 }
 
 TEST_CASE("a directory without configuration still shows its tensors", "[unit]") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   duet::test::write_tiny_model(folder.path());
-  std::filesystem::remove(folder / "config.json");
+  std::filesystem::remove(folder.file("config.json"));
   const Description d = describe_model(folder.path());
   REQUIRE(d.problems.size() == 1);
   CHECK_THAT(d.problems[0], Catch::Contains("config.json"));
   CHECK(d.num_values > 0);
-  std::filesystem::resize_file(folder / "model.safetensors", 1000);
+  std::filesystem::resize_file(folder.file("model.safetensors"), 1000);
   CHECK(describe_model(folder.path()).problems.size() == 2);
   CHECK(describe_model("/no/such/folder").problems.size() == 2);
 }
 
 TEST_CASE("a model that is not finite is not written", "[unit]") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   duet::models::TensorMap tensors = duet::test::tiny_model_tensors();
   tensors["lm.llm.norm.weight"][0] = NAN;
   CHECK_THROWS(write_bundled_model(duet::test::tiny_model_config(), tensors, folder.path()));

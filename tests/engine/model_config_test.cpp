@@ -12,28 +12,28 @@
 #include "runtime/engine/write_model.h"
 #include "tests/support/golden_weights.h"
 #include "tests/support/nemo_tiny.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
 
 using namespace duet::engine;
 using duet::core::ConfigError;
 using duet::core::Error;
 using duet::core::LoadError;
-using duet::testing::error_of;
-using duet::testing::TemporaryFolder;
+using duet::support::error_of;
+using duet::support::TempDir;
 
 namespace {
 
 // The message without the folder.
 template <typename E, typename Call>
-std::string told(const TemporaryFolder& folder, Call&& call) {
+std::string told(const TempDir& folder, Call&& call) {
   std::string text = error_of<E>(call);
   for (size_t at; (at = text.find(folder.path())) != std::string::npos;)
     text.replace(at, folder.path().size(), "DIR");
   return text;
 }
 
-void write_nemo_model(const TemporaryFolder& folder, bool is_tied) {
+void write_nemo_model(const TempDir& folder, bool is_tied) {
   auto config = duet::core::ConfigReader::parse(duet::test::tiny_nemo_config(), "config.json");
   config.override_with("lora={task_type: CAUSAL_LM, r: 2, lora_alpha: 4}");
   folder.write("config.json", config.to_json());
@@ -48,8 +48,7 @@ void write_nemo_model(const TemporaryFolder& folder, bool is_tied) {
                "audio_decoder: {_target_: x.CausalHiFiGANDecoder, up_sample_rates: [7, 7, 6, 6], "
                "input_dim: 6, base_channels: 32,\n"
                "  activation: half_snake, output_activation: clamp, pad_mode: zeros}\n");
-  folder.write("tokenizer.json",
-               TemporaryFolder::read(DUET_SOURCE_DIR "/tests/data/tokenizer/llama.json"));
+  folder.write("tokenizer.json", TempDir::read(DUET_SOURCE_DIR "/tests/data/tokenizer/llama.json"));
   folder.write("tokenizer_config.json",
                R"({"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"})");
   const std::string q = "llm.base_model.model.layers.0.self_attn.q_proj";
@@ -59,13 +58,13 @@ void write_nemo_model(const TemporaryFolder& folder, bool is_tied) {
                                      {"audio_codec.x.weight_g", at::ones({2, 1})},
                                      {"audio_codec.x.weight_v", at::ones({2, 4})}};
   if (!is_tied) tensors["lm_head.weight"] = at::ones({420, 48});
-  duet::models::save_safetensors(folder / "model.safetensors", tensors);
+  duet::models::save_safetensors(folder.file("model.safetensors"), tensors);
 }
 
 }  // namespace
 
 TEST_CASE("a bundled model comes back as it was written", "[unit]") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   duet::test::write_tiny_model(folder.path());
   CHECK(folder.num_files() == 3);
   ModelConfig config = read_model_config(folder.path());
@@ -97,13 +96,13 @@ TEST_CASE("a bundled model comes back as it was written", "[unit]") {
 }
 
 TEST_CASE("overrides reach the configuration", "[unit]") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   duet::test::write_tiny_model(folder.path());
   CHECK(read_model_config(folder.path(), {"lm.window=9", "name=other"}).lm.llm.window == 9);
 }
 
 TEST_CASE("a bundled config that does not fit together says where", "[unit]") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   duet::test::write_tiny_model(folder.path());
   const auto refusal = [&](const std::string& assignment) {
     return told<Error>(folder, [&] { read_model_config(folder.path(), {assignment}); });
@@ -130,12 +129,12 @@ TEST_CASE("a bundled config that does not fit together says where", "[unit]") {
   CHECK(refusal("encoder.family=wav2vec") ==
         "encoder.family: expected whisper, found \"wav2vec\" in DIR/config.json");
   CHECK_THAT(
-      told<LoadError>(folder, [&] { read_model_config(folder / "no"); }),
+      told<LoadError>(folder, [&] { read_model_config(folder.file("no")); }),
       Catch::Equals("configuration: expected a readable file, found none in DIR/no/config.json"));
 }
 
 TEST_CASE("tokenizers that do not fit the model are refused", "[unit]") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   duet::test::write_tiny_model(folder.path());
   const auto refusal = [&](const std::string& assignment) {
     return told<LoadError>(folder, [&] {
@@ -155,7 +154,7 @@ TEST_CASE("tokenizers that do not fit the model are refused", "[unit]") {
 
 TEST_CASE("a NeMo bundle: side files, LoRA, weight norm, tied head", "[unit]") {
   for (const bool is_tied : {false, true}) {
-    const TemporaryFolder folder;
+    const TempDir folder;
     write_nemo_model(folder, is_tied);
     ModelConfig config = read_model_config(folder.path());
     CHECK(config.kind == ModelKind::kNemo);
@@ -176,7 +175,7 @@ TEST_CASE("a NeMo bundle: side files, LoRA, weight norm, tied head", "[unit]") {
     CHECK(tensors.at("llm.layers.0.self_attn.q_proj.weight")[0][0].item<float>() ==
           5.0F);  // 1 + 4 / 2 * 2
     CHECK(tensors.at("audio_codec.x.weight")[1][2].item<float>() == 0.5F);
-    std::filesystem::remove(folder / "llm_config.json");
+    std::filesystem::remove(folder.file("llm_config.json"));
     CHECK(told<LoadError>(folder, [&] { read_model_config(folder.path()); }) ==
           "configuration: expected a readable file, found none in DIR/llm_config.json");
   }

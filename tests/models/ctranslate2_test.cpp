@@ -5,12 +5,12 @@
 #include <catch2/catch.hpp>
 
 #include "runtime/core/error.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/temp_dir.h"
 
 using namespace duet::models;
 using duet::core::LoadError;
-using duet::testing::error_of;
-using duet::testing::TemporaryFolder;
+using duet::support::error_of;
+using duet::support::TempDir;
 
 namespace {
 
@@ -42,7 +42,7 @@ std::string good_file() {
 }
 
 std::string refusal(const std::string& bytes) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string path = folder.write("model.bin", bytes);
   std::string found = error_of<LoadError>([&] { read_ctranslate2(path); });
   if (const size_t at = found.find(path); at != std::string::npos)
@@ -53,7 +53,7 @@ std::string refusal(const std::string& bytes) {
 }  // namespace
 
 TEST_CASE("CTranslate2: variables, types, scales and aliases", "[unit]") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const CTranslate2File file = read_ctranslate2(folder.write("model.bin", good_file()));
   CHECK(file.specification == "WhisperSpec");
   CHECK(file.revision == 3);

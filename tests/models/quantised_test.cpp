@@ -7,11 +7,11 @@
 #include "models/weights/name_pattern.h"
 #include "models/weights/safetensors.h"
 #include "runtime/core/error.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/temp_dir.h"
 
 using namespace duet::models;
 using duet::core::LoadError;
-using duet::testing::error_of;
+using duet::support::error_of;
 
 TEST_CASE("int8 rows: every value within half a quantisation step, extremes exact to rounding",
           "[unit]") {
@@ -59,13 +59,14 @@ TEST_CASE("small, short-rowed, kept and integer tensors are not int8", "[unit]")
 }
 
 TEST_CASE("a stored model is four times smaller and loads as fp32", "[unit]") {
-  const duet::testing::TemporaryFolder folder;
+  const duet::support::TempDir folder;
   at::manual_seed(3);
   const TensorMap tensors = {{"a", at::randn({256, 256})}, {"b", at::randn({64})}};
   const TensorMap stored = quantise(tensors);
-  save_safetensors(folder / "m.safetensors", stored);
-  CHECK(std::filesystem::file_size(folder / "m.safetensors") < 256 * 256 + 256 * 4 + 64 * 4 + 400);
-  const TensorMap loaded = load_weights(folder / "m.safetensors");
+  save_safetensors(folder.file("m.safetensors"), stored);
+  CHECK(std::filesystem::file_size(folder.file("m.safetensors")) <
+        256 * 256 + 256 * 4 + 64 * 4 + 400);
+  const TensorMap loaded = load_weights(folder.file("m.safetensors"));
   REQUIRE(loaded.size() == 2);
   CHECK(loaded.at("a").scalar_type() == at::kFloat);
   CHECK(at::equal(loaded.at("a"), dequantise(stored, "").at("a")));

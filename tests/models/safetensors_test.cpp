@@ -6,12 +6,12 @@
 #include <random>
 
 #include "runtime/core/error.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/temp_dir.h"
 
 using namespace duet::models;
 using duet::core::LoadError;
-using duet::testing::error_of;
-using duet::testing::TemporaryFolder;
+using duet::support::error_of;
+using duet::support::TempDir;
 
 namespace {
 
@@ -23,7 +23,7 @@ std::string container(const std::string& header, const std::string& data, int64_
 }
 
 std::string refusal(const std::string& bytes) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string path = folder.write("f.safetensors", bytes);
   std::string text = error_of<LoadError>([&] { read_safetensors(path); });
   if (text.find(path) != std::string::npos) text.replace(text.find(path), path.size(), "F");
@@ -55,39 +55,40 @@ void check_same(const TensorMap& a, const TensorMap& b) {
 
 TEST_CASE("safetensors: every type survives writing and reading, and the bytes are reproducible",
           "[unit]") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const TensorMap tensors = some_tensors();
-  save_safetensors(folder / "a", tensors, {{"format", "pt"}, {"step", "7"}});
-  const SafetensorsFile file = read_safetensors(folder / "a");
+  save_safetensors(folder.file("a"), tensors, {{"format", "pt"}, {"step", "7"}});
+  const SafetensorsFile file = read_safetensors(folder.file("a"));
   check_same(tensors, file.tensors);
   CHECK(file.metadata == std::map<std::string, std::string>{{"format", "pt"}, {"step", "7"}});
-  save_safetensors(folder / "b", file.tensors, file.metadata);
-  CHECK(TemporaryFolder::read(folder / "a") == TemporaryFolder::read(folder / "b"));
+  save_safetensors(folder.file("b"), file.tensors, file.metadata);
+  CHECK(TempDir::read(folder.file("a")) == TempDir::read(folder.file("b")));
   CHECK(folder.num_files() == 2);
 }
 
 TEST_CASE("safetensors: strided tensors are written as they look, tied ones once", "[unit]") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const at::Tensor base = at::arange(6, at::kFloat).reshape({2, 3});
-  save_safetensors(folder / "a", {{"b", base.t()}, {"a", base}, {"c", base}});
-  const SafetensorsFile file = read_safetensors(folder / "a");
+  save_safetensors(folder.file("a"), {{"b", base.t()}, {"a", base}, {"c", base}});
+  const SafetensorsFile file = read_safetensors(folder.file("a"));
   check_same({{"a", base}, {"b", base.t().contiguous()}, {"c", base}}, file.tensors);
   CHECK(file.metadata == std::map<std::string, std::string>{{"c", "a"}});
   CHECK(file.tensors.at("a").data_ptr() == file.tensors.at("c").data_ptr());
 }
 
 TEST_CASE("safetensors: tensors outlive the file and may be changed", "[unit]") {
-  const TemporaryFolder folder;
-  save_safetensors(folder / "a", {{"x", at::ones({2, 2})}});
-  TensorMap tensors = load_safetensors(folder / "a");
-  save_safetensors(folder / "a", {{"x", at::zeros({2, 2})}});  // replaces the file by another one
+  const TempDir folder;
+  save_safetensors(folder.file("a"), {{"x", at::ones({2, 2})}});
+  TensorMap tensors = load_safetensors(folder.file("a"));
+  save_safetensors(folder.file("a"),
+                   {{"x", at::zeros({2, 2})}});  // replaces the file by another one
   CHECK(at::equal(tensors.at("x"), at::ones({2, 2})));
   tensors.at("x").fill_(5);
-  CHECK(at::equal(load_safetensors(folder / "a").at("x"), at::zeros({2, 2})));
+  CHECK(at::equal(load_safetensors(folder.file("a")).at("x"), at::zeros({2, 2})));
 }
 
 TEST_CASE("safetensors: a file written by hand is read, unaligned data too", "[unit]") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string header = R"({"u":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
                              R"("f":{"dtype":"F32","shape":[2],"data_offsets":[1,9]},)"
                              R"("h":{"dtype":"BF16","shape":[],"data_offsets":[9,11]},)"
@@ -166,13 +167,13 @@ TEST_CASE(
     "safetensors: every truncation and thousands of flipped bytes give an error or a tensor, never "
     "a crash",
     "[unit]") {
-  const TemporaryFolder folder;
-  save_safetensors(folder / "a", some_tensors(), {{"k", "v"}});
-  const std::string good = TemporaryFolder::read(folder / "a");
+  const TempDir folder;
+  save_safetensors(folder.file("a"), some_tensors(), {{"k", "v"}});
+  const std::string good = TempDir::read(folder.file("a"));
   for (size_t size = 0; size < good.size(); ++size)
     CHECK(refusal(good.substr(0, size)) != "no error");
   std::mt19937 random(5);
-  const std::string path = folder / "b";
+  const std::string path = folder.file("b");
   int refused = 0;
   for (int i = 0; i < 2000; ++i) {
     std::string bad = good;
@@ -189,13 +190,13 @@ TEST_CASE(
 }
 
 TEST_CASE("safetensors: a failed write leaves no file", "[unit]") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   CHECK_THAT(error_of<duet::core::Error>([&] {
-               save_safetensors(folder / "no/such", {{"a", at::ones({1})}});
+               save_safetensors(folder.file("no/such"), {{"a", at::ones({1})}});
              }),
              Catch::Contains("No such file or directory"));
   CHECK_THAT(error_of<duet::core::Error>([&] {
-               save_safetensors(folder / "c", {{"a", at::ones({1}, at::kComplexFloat)}});
+               save_safetensors(folder.file("c"), {{"a", at::ones({1}, at::kComplexFloat)}});
              }),
              Catch::Contains("a: expected a type safetensors can hold, found ComplexFloat"));
   CHECK(folder.num_files() == 0);

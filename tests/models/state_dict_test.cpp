@@ -10,11 +10,11 @@
 #include <catch2/catch.hpp>
 
 #include "runtime/core/error.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/temp_dir.h"
 
 using namespace duet::models;
 using duet::core::LoadError;
-using duet::testing::error_of;
+using duet::support::error_of;
 
 TEST_CASE("weight norm: both spellings fold to g v / |v| by rows, folded weights stay", "[unit]") {
   const at::Tensor v = at::tensor({3.0F, 4.0F, 0.0F, -2.0F}).reshape({2, 1, 2}),

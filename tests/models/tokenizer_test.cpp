@@ -7,12 +7,12 @@
 #include "models/tokenizer_bpe.h"
 #include "models/utf8.h"
 #include "runtime/core/error.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/temp_dir.h"
 
 using namespace duet::models;
 using duet::core::LoadError;
-using duet::testing::error_of;
-using duet::testing::TemporaryFolder;
+using duet::support::error_of;
+using duet::support::TempDir;
 using Json = nlohmann::json;
 
 namespace {
@@ -23,7 +23,7 @@ std::unique_ptr<Tokenizer> load(const std::string& name) {
   return load_tokenizer(kData + name + (name == "sentencepiece" ? ".model" : ".json"));
 }
 
-Json golden() { return Json::parse(TemporaryFolder::read(kData + "golden.json")); }
+Json golden() { return Json::parse(TempDir::read(kData + "golden.json")); }
 
 // The smallest tokenizer.json: a, b, ab, and what `change` makes of it.
 std::string tiny(const std::function<void(Json&)>& change) {
@@ -106,8 +106,8 @@ TEST_CASE("special tokens have roles and say nothing", "[unit]") {
   CHECK(spm->bytes_of(3).empty());
   CHECK_FALSE(spm->piece_to_id("no such piece"));
 
-  const TemporaryFolder folder;
-  folder.write("tokenizer.json", TemporaryFolder::read(kData + "llama.json"));
+  const TempDir folder;
+  folder.write("tokenizer.json", TempDir::read(kData + "llama.json"));
   folder.write(
       "tokenizer_config.json",
       R"({"bos_token": {"content": "<s>"}, "eos_token": "</s>", "unk_token": "<unk>", "pad_token": null})");
@@ -178,7 +178,7 @@ TEST_CASE("what a tokenizer.json may not ask for is refused by name", "[unit]") 
              Catch::StartsWith("tokenizer: expected a tokenizer.json"));
   CHECK_THAT(error_of<LoadError>([] { load_tokenizer("/no/such.json"); }),
              Catch::Contains("expected a readable file"));
-  const TemporaryFolder folder;
+  const TempDir folder;
   CHECK_THAT(
       error_of<LoadError>([&] { load_tokenizer(folder.path()); }),
       Catch::StartsWith("tokenizer: expected tokenizer.json or tokenizer.model, found neither"));

@@ -9,12 +9,12 @@
 
 #include "models/weights/archive.h"
 #include "runtime/core/error.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/temp_dir.h"
 
 using namespace duet::models;
 using duet::core::LoadError;
-using duet::testing::error_of;
-using duet::testing::TemporaryFolder;
+using duet::support::error_of;
+using duet::support::TempDir;
 
 namespace {
 
@@ -60,7 +60,7 @@ std::string program(int64_t offset, const std::vector<int64_t>& shape,
          tuple(strides) + "tRs.";
 }
 std::string refusal(const std::string& pickle) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string file =
       folder.write("f", zip({{"a/data.pkl", pickle}, {"a/data/0", std::string(16, '\0')}}));
   return error_of<LoadError>([&] { load_torch_checkpoint(file); });
@@ -141,10 +141,10 @@ TEST_CASE("torch.save: tensors must lie within their storage", "[unit]") {
 }
 
 TEST_CASE("archives that are cut or damaged give errors, never crashes", "[unit]") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   std::mt19937 random(3);
   for (const char* name : {"plain.nemo", "gzip.nemo", "protocol4.ckpt"}) {
-    const std::string good = TemporaryFolder::read(kData + name);
+    const std::string good = TempDir::read(kData + name);
     const bool is_tar = std::string(name).ends_with("nemo");
     const auto load = [&](const std::string& bytes) {
       const std::string file = folder.write("f", bytes);
@@ -166,7 +166,7 @@ TEST_CASE("archives that are cut or damaged give errors, never crashes", "[unit]
 }
 
 TEST_CASE("zip: compressed members are refused, missing ones listed", "[unit]") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   CHECK_THAT(
       error_of<LoadError>([&] {
         load_torch_checkpoint(folder.write("f", zip({{"a/data.pkl", "x"}}, 8)));

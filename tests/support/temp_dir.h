@@ -30,7 +30,9 @@ class TempDir {
     return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(path_),
                                                   std::filesystem::directory_iterator{}));
   }
+  /// Writes `content` as file `name`, its folders made; returns its path.
   std::string write(const std::string& name, const std::string& content) const {
+    std::filesystem::create_directories(std::filesystem::path(file(name)).parent_path());
     std::ofstream(file(name), std::ios::binary) << content;
     return file(name);
   }
@@ -42,5 +44,16 @@ class TempDir {
  private:
   std::string path_;
 };
+
+/// The text of the `Error` that `call` throws, or "no error".
+template <typename Error, typename Call>
+std::string error_of(Call&& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
 
 }  // namespace duet::support

@@ -4,26 +4,17 @@
 
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <numbers>
 
 #include "runtime/core/error.h"
+#include "tests/support/temp_dir.h"
 
 using namespace duet::train;
-namespace fs = std::filesystem;
+using duet::support::TempDir;
 
 namespace {
 
-struct Folder {
-  fs::path path;
-  Folder() : path(fs::temp_directory_path() / ("duet_speech_set_" + std::to_string(std::rand()))) {
-    fs::create_directories(path);
-  }
-  ~Folder() { fs::remove_all(path); }
-};
-
-void write_tone(const fs::path& path, int rate, double silence_s, double tone_s) {
+void write_tone(const std::string& path, int rate, double silence_s, double tone_s) {
   const auto quiet = static_cast<size_t>(silence_s * rate),
              loud = static_cast<size_t>(tone_s * rate);
   std::vector<float> x(2 * quiet + loud, 0.0f);
@@ -40,23 +31,21 @@ void write_tone(const fs::path& path, int rate, double silence_s, double tone_s)
   sf_close(file);
 }
 
-void write_text(const fs::path& path, const std::string& text) { std::ofstream(path) << text; }
-
 }  // namespace
 
 TEST_CASE("a speech set is filtered, resampled, trimmed, and the same from its cache", "[unit]") {
-  Folder folder;
-  write_tone(folder.path / "a.wav", 24000, 0.5, 1.0);
-  write_tone(folder.path / "b.wav", 16000, 0.2, 0.5);
-  write_text(
-      folder.path / "m.jsonl",
+  const TempDir folder;
+  write_tone(folder.file("a.wav"), 24000, 0.5, 1.0);
+  write_tone(folder.file("b.wav"), 16000, 0.2, 0.5);
+  folder.write(
+      "m.jsonl",
       R"({"id":"a","role":"user","text":"One.","file":"a.wav","topic":"sum","reply":"Two.","key":"two","split":"heldout","speed":1.1})"
       "\n"
       R"({"role":"agent","text":"Two.","file":"b.wav"})"
       "\n");
   SpeechSetConfig config;
-  config.manifests = {(folder.path / "m.jsonl").string()};
-  config.cache_file = (folder.path / "cache.bin").string();
+  config.manifests = {folder.file("m.jsonl")};
+  config.cache_file = folder.file("cache.bin");
   const auto all = load_speech_set(config);
   REQUIRE(all.size() == 2);
   CHECK(all[0].split == "heldout");
@@ -81,38 +70,38 @@ TEST_CASE("a speech set is filtered, resampled, trimmed, and the same from its c
 }
 
 TEST_CASE("the cache notices a changed file", "[unit]") {
-  Folder folder;
-  write_tone(folder.path / "a.wav", 16000, 0.1, 0.5);
-  write_text(folder.path / "m.jsonl", R"({"role":"user","text":"One.","file":"a.wav"})"
-                                      "\n");
+  const TempDir folder;
+  write_tone(folder.file("a.wav"), 16000, 0.1, 0.5);
+  folder.write("m.jsonl", R"({"role":"user","text":"One.","file":"a.wav"})"
+                          "\n");
   SpeechSetConfig config;
-  config.manifests = {(folder.path / "m.jsonl").string()};
-  config.cache_file = (folder.path / "cache.bin").string();
+  config.manifests = {folder.file("m.jsonl")};
+  config.cache_file = folder.file("cache.bin");
   const size_t before = load_speech_set(config).at(0).samples.size();
-  write_tone(folder.path / "a.wav", 16000, 0.1, 0.9);
+  write_tone(folder.file("a.wav"), 16000, 0.1, 0.9);
   CHECK(load_speech_set(config).at(0).samples.size() > before + 6000);
 }
 
 TEST_CASE("a broken manifest says file and line; a line being written is left for later",
           "[unit]") {
-  Folder folder;
-  const std::string path = (folder.path / "m.jsonl").string();
-  write_text(path, "{\"role\":\"user\",\"text\":\"x\",\"file\":\"a\"}\n{oops}\n{}\n");
+  const TempDir folder;
+  const std::string path = folder.file("m.jsonl");
+  folder.write("m.jsonl", "{\"role\":\"user\",\"text\":\"x\",\"file\":\"a\"}\n{oops}\n{}\n");
   CHECK_THROWS_WITH(read_manifest(path), Catch::Contains("m.jsonl:2"));
-  write_text(path, "{\"role\":\"user\",\"file\":\"a\"}\n");
+  folder.write("m.jsonl", "{\"role\":\"user\",\"file\":\"a\"}\n");
   CHECK_THROWS_WITH(read_manifest(path), Catch::Contains("\"text\""));
-  write_text(path, "{\"role\":\"user\",\"text\":\"x\",\"file\":\"a\"}\n{\"role\":\"us");
+  folder.write("m.jsonl", "{\"role\":\"user\",\"text\":\"x\",\"file\":\"a\"}\n{\"role\":\"us");
   CHECK(read_manifest(path).size() == 1);
   CHECK_THROWS_AS(read_manifest(path + ".none"), duet::core::LoadError);
 }
 
 TEST_CASE("unreadable audio is an error, or left out on request", "[unit]") {
-  Folder folder;
-  write_text(folder.path / "a.wav", "not audio");
-  write_text(folder.path / "m.jsonl", R"({"role":"user","text":"One.","file":"a.wav"})"
-                                      "\n");
+  const TempDir folder;
+  folder.write("a.wav", "not audio");
+  folder.write("m.jsonl", R"({"role":"user","text":"One.","file":"a.wav"})"
+                          "\n");
   SpeechSetConfig config;
-  config.manifests = {(folder.path / "m.jsonl").string()};
+  config.manifests = {folder.file("m.jsonl")};
   CHECK_THROWS_AS(load_speech_set(config), duet::core::LoadError);
   config.skip_unreadable = true;
   CHECK(load_speech_set(config).empty());

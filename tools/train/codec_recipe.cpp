@@ -1,18 +1,32 @@
-// duet train codec, duet train codes: YAML to CodecTask and encode_codes.
-#include <cstdio>
+// duet train codec, codec-samples and codes: YAML to CodecTask and encode_codes.
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
 
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "audio/audio_file.h"
+
+#include "models/weights/quantised.h"
 #include "models/weights/safetensors.h"
 #include "runtime/core/error.h"
 #include "tools/train/codec_task.h"
+#include "tools/train/composed_speech.h"
+#include "tools/train/duplex_material.h"
 #include "tools/train/encode_codes.h"
 #include "tools/train/recipe.h"
 
 namespace duet::train {
 namespace {
 
+namespace fs = std::filesystem;
+
 struct Part {
   SpeechSetConfig set;
-  size_t every = 1;  // one of so many utterances
+  std::string composed;  // strings the units of `set` together; "" = utterances as they are
+  size_t every = 1;      // one of so many utterances
 };
 
 std::vector<Part> read_parts(const core::ConfigReader& data, const char* key, int sample_rate_hz,
@@ -22,6 +36,8 @@ std::vector<Part> read_parts(const core::ConfigReader& data, const char* key, in
     Part part;
     SpeechSetConfig& set = part.set;
     set.manifests = node.get_string_list("manifests");
+    part.composed = node.get_string("composed", "");
+    if (!part.composed.empty()) files.push_back({node.path() + ".composed", part.composed});
     set.role = node.get_string("role", "agent");
     set.split = node.get_string("split", "");
     set.skip_unreadable = node.get_bool("skip_unreadable", true);
@@ -41,8 +57,11 @@ std::vector<Utterance> load_parts(const std::vector<Part>& parts, const char* wh
   std::vector<Utterance> out;
   double seconds = 0.0;
   for (const Part& part : parts) {
-    std::vector<Utterance> found = load_speech_set(part.set);
-    for (size_t i = 0; i < found.size(); i += part.every) {
+    const bool is_composed = !part.composed.empty();
+    std::vector<Utterance> found =
+        is_composed ? compose_speech(load_units(part.set), part.composed, part.every)
+                    : load_speech_set(part.set);
+    for (size_t i = 0; i < found.size(); i += is_composed ? 1 : part.every) {
       out.push_back(std::move(found[i]));
       seconds += static_cast<double>(out.back().samples.size()) / part.set.sample_rate_hz;
     }
@@ -51,16 +70,13 @@ std::vector<Utterance> load_parts(const std::vector<Part>& parts, const char* wh
   return out;
 }
 
-/// The parameters of `file` whose names start with one of `prefixes`; all of them when there are
-/// none.
-models::TensorMap read_initial(const std::string& file, const std::vector<std::string>& prefixes) {
+/// Parameters of a codec by their names in `CodecTask`, from the trainer's own file (with the
+/// discriminators where it has them) or a model directory's.
+models::TensorMap read_initial(const std::string& file) {
   if (file.empty()) return {};
-  models::TensorMap out;
-  for (auto& [name, tensor] : models::load_safetensors(file)) {
-    bool wanted = prefixes.empty();
-    for (const std::string& prefix : prefixes) wanted = wanted || name.starts_with(prefix);
-    if (wanted) out[name] = tensor;
-  }
+  models::TensorMap out = read_codec_weights(file);
+  for (auto& [name, tensor] : models::load_weights(file))
+    if (name.starts_with("discriminators.")) out[name] = tensor;
   return out;
 }
 
@@ -108,7 +124,7 @@ int train_codec(const RecipeOptions& options) {
   std::vector<Utterance> train = load_parts(train_parts, "train"),
                          heldout = load_parts(heldout_parts, "heldout");
 
-  ParameterStore store(loop.seed, read_initial(initial, {}), initial);
+  ParameterStore store(loop.seed, read_initial(initial), initial);
   CodecTask task(task_config, store, std::move(train), std::move(heldout));
   store.finish();
   std::fprintf(stderr,
@@ -142,16 +158,68 @@ int encode_code_set(const RecipeOptions& options) {
   require_files(config, files);
   const std::vector<Utterance> utterances = load_parts(parts, "encode");
 
-  models::TensorMapReader reader(read_initial(file, {"encoder."}), file);
-  const codecs::ConvNextEncoder encoder(codec, models::WeightScope(reader).sub("encoder"));
-  reader.finish();
-  const models::TensorMap codes =
-      encode_codes(encoder, codec.samples_per_frame(), utterances, [](int64_t done, int64_t total) {
+  const auto encoder = read_codec_encoder(file, codec);
+  const models::TensorMap codes = encode_codes(
+      *encoder, codec.samples_per_frame(), utterances, [](int64_t done, int64_t total) {
         if (done % 200 == 0 || done == total)
           std::fprintf(stderr, "encoded %lld of %lld\n", static_cast<long long>(done),
                        static_cast<long long>(total));
       });
   models::save_safetensors(out, codes, {{"format", "duet-codes-1"}, {"codec", file}});
+  return 0;
+}
+
+int write_codec_samples(const RecipeOptions& options) {
+  const core::ConfigReader config =
+      core::ConfigReader::load_file(options.config, options.overrides);
+  const codecs::ConvNextCodecConfig codec =
+      codecs::ConvNextCodecConfig::parse(config.sub_or_empty("codec"));
+  std::string out = config.get_string("out");
+  if (!options.out_dir.empty()) out = options.out_dir;
+  const std::string file = config.get_string("initial");
+  const auto rate = static_cast<int>(codec.sample_rate_hz);
+  std::vector<NamedFile> files{{"initial", file}};
+  const std::vector<Part> parts = read_parts(config.sub("data"), "heldout", rate, files);
+  config.ignore_rest();
+  require_files(config, files);
+  const std::vector<Utterance> utterances = load_parts(parts, "heldout");
+
+  models::TensorMapReader reader(read_codec_weights(file), file);
+  const codecs::ConvNextEncoder encoder(codec, models::WeightScope(reader, "encoder."));
+  const codecs::ConvNextDecoder decoder(codec, models::WeightScope(reader, "decoder."));
+  reader.finish();
+  fs::create_directories(out);
+  std::ofstream list(out + "/samples.jsonl");
+  const c10::InferenceMode inference;
+  for (size_t i = 0; i < utterances.size(); ++i) {
+    std::vector<float> samples = to_float(utterances[i].samples);
+    const auto length = static_cast<int64_t>(samples.size());
+    // Half a second of silence around it, as in a conversation.
+    at::Tensor pcm = at::zeros({1, length + codec.sample_rate_hz});
+    pcm.narrow(1, codec.sample_rate_hz / 2, length).copy_(at::tensor(at::ArrayRef<float>(samples)));
+    const at::Tensor decoded = decoder.forward(encoder.forward(pcm)).contiguous();
+    const std::string name = std::to_string(i);
+    const auto write = [&](const std::string& kind, const at::Tensor& sound) {
+      audio::write_wav_file(out + "/" + name + kind,
+                            {sound.data_ptr<float>(), static_cast<size_t>(sound.numel())}, rate);
+    };
+    write("-original.wav", pcm);
+    write("-decoded.wav", decoded);
+    list << nlohmann::json{{"text", utterances[i].text},
+                           {"original", name + "-original.wav"},
+                           {"decoded", name + "-decoded.wav"}}
+                .dump()
+         << "\n";
+  }
+  list.close();
+  if (!list)
+    throw core::LoadError({.subject = "samples",
+                           .expected = "a writable folder",
+                           .found = {},
+                           .file = out,
+                           .hint = {}});
+  std::fprintf(stderr, "%zu utterances, as they were and decoded: %s\n", utterances.size(),
+               out.c_str());
   return 0;
 }
 

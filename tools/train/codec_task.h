@@ -24,7 +24,7 @@ class CodecTask : public TrainTask {
     int64_t discriminator_channels = 32;
     int64_t batch_size = 8;
     int64_t segment_frames = 20;      ///< Code frames of a training segment (1.6 s at 12.5 Hz).
-    int64_t adversarial_frames = 10;  ///< Of these, a random stretch is judged.
+    int64_t adversarial_frames = 12;  ///< Of these, a random stretch is judged.
     double adversarial_from = 0.5;    ///< Share of the run after which the discriminators join.
     double mel_weight = 15.0, magnitude_weight = 5.0, adversarial_weight = 1.0,
            matching_weight = 2.0;

@@ -10,13 +10,13 @@
 #include <fstream>
 #include <iterator>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "models/weights/quantised.h"
 #include "runtime/core/error.h"
+#include "tools/train/composed_speech.h"
 
 namespace duet::train {
 namespace {
@@ -148,42 +148,17 @@ class ContextCodes {
 // Replies strung together from units take the place of recordings of the same words: one text, one
 // sound.
 // `sounds` are the units' samples at the codec's rate.
-void add_composed(const std::vector<std::string>& paths,
-                  const std::unordered_map<std::string, uint32_t>& by_id,
-                  const std::vector<Utterance>& sounds, const codecs::CodecEncoder& codec,
-                  DialogueMaterial& material) {
+void add_composed(const std::vector<std::string>& paths, const std::vector<Utterance>& sounds,
+                  const codecs::CodecEncoder& codec, DialogueMaterial& material) {
   ContextCodes context(sounds, codec, material.units);
   std::unordered_set<std::string> texts;
   std::vector<AgentClip> composed;
-  for (const std::string& path : paths) {
-    std::ifstream file(path);
-    if (!file)
-      throw core::LoadError(
-          {.subject = "composed replies", .expected = "a readable file", .file = path});
-    std::string line;
-    for (int number = 1; std::getline(file, line); ++number) {
-      if (line.empty()) continue;
-      const auto fail = [&](const std::string& expected, const std::string& found) {
-        throw core::LoadError({.subject = "composed reply",
-                               .expected = expected,
-                               .found = found,
-                               .file = path + ":" + std::to_string(number)});
-      };
-      const nlohmann::json entry = nlohmann::json::parse(line, nullptr, false);
-      if (!entry.is_object() || !entry.contains("units") || !entry["units"].is_array() ||
-          entry["units"].empty())
-        fail("an object with \"text\" and \"units\"", line.substr(0, 60));
-      std::vector<uint32_t> which;
-      for (const auto& unit : entry["units"]) {
-        const std::string id = unit.is_string() ? unit.get<std::string>() : "";
-        if (by_id.count(id) == 0) fail("ids of data.units", unit.dump());
-        which.push_back(by_id.at(id));
-      }
-      std::string text = entry.value("text", "");
-      if (!texts.insert(text).second) continue;
-      composed.push_back(compose_clip(std::move(text), context.units_of(which), which));
+  for (const std::string& path : paths)
+    for (ComposedReply& reply : read_composed(path, sounds)) {
+      if (!texts.insert(reply.text).second) continue;
+      const std::vector<AgentClip> parts = context.units_of(reply.units);
+      composed.push_back(compose_clip(std::move(reply.text), parts, std::move(reply.units)));
     }
-  }
   std::erase_if(material.agents,
                 [&](const AgentClip& clip) { return texts.count(clip.text) != 0; });
   std::move(composed.begin(), composed.end(), std::back_inserter(material.agents));
@@ -209,6 +184,18 @@ models::TensorMap read_codec_weights(const std::string& path) {
       out[plain] = tensor.to(at::kFloat).contiguous();
   }
   return out;
+}
+
+std::unique_ptr<codecs::ConvNextEncoder> read_codec_encoder(
+    const std::string& path, const codecs::ConvNextCodecConfig& config) {
+  models::TensorMap tensors;
+  for (const auto& [name, tensor] : read_codec_weights(path))
+    if (name.starts_with("encoder.")) tensors[name] = tensor;
+  models::TensorMapReader reader(std::move(tensors), path);
+  auto codec =
+      std::make_unique<codecs::ConvNextEncoder>(config, models::WeightScope(reader, "encoder."));
+  reader.finish();
+  return codec;
 }
 
 std::string agent_tokenizer_flags() {
@@ -320,20 +307,13 @@ DialogueMaterial load_material(const MaterialConfig& config,
     material.agents.push_back(make_clip(item, std::move(echo[item.path])));
   if (!config.units.empty()) {
     set.manifests = config.units;
-    set.role = "unit";
-    set.edge_ms = 200.0;  // cut to whole frames already
-    set.trim_db = 80.0;
-    set.skip_unreadable = false;
     set.cache_file.clear();
-    std::unordered_map<std::string, uint32_t> by_id;
-    std::vector<Utterance> units = load_speech_set(set);
+    const std::vector<Utterance> units = load_units(set);
     set.sample_rate_hz = 16000;
-    std::vector<Utterance> heard = load_speech_set(set);
-    for (size_t i = 0; i < units.size(); ++i) {
-      by_id[units[i].id] = static_cast<uint32_t>(i);
+    std::vector<Utterance> heard = load_units(set);
+    for (size_t i = 0; i < units.size(); ++i)
       material.units.push_back(make_clip(units[i], std::move(heard[i].samples)));
-    }
-    add_composed(config.composed, by_id, units, codec, material);
+    add_composed(config.composed, units, codec, material);
     say(std::to_string(material.units.size()) + " units, " +
         std::to_string(material.agents.size()) + " replies with those strung together from them");
   }

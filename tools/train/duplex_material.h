@@ -4,10 +4,12 @@
 // the codec's weights change.
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "codecs/neural/codec.h"
+#include "codecs/neural/convnext_codec.h"
 #include "models/sentencepiece_library.h"
 #include "models/weights/weight_reader.h"
 #include "tools/train/dialogue.h"
@@ -41,6 +43,10 @@ std::vector<std::string> agent_tokenizer_texts(const std::vector<std::string>& m
 /// A codec's tensors, "encoder.*" and "decoder.*", fp32, from a file of the codec trainer or from
 /// the weights of a model directory (where they are below "codec."). Throws core::LoadError.
 models::TensorMap read_codec_weights(const std::string& path);
+
+/// The codec's encoder from such a file. Throws core::LoadError.
+std::unique_ptr<codecs::ConvNextEncoder> read_codec_encoder(
+    const std::string& path, const codecs::ConvNextCodecConfig& config);
 
 /// Users of split "train" whose text, or whose composed reply (sum, order, correction), is not that
 /// of a held-out item.

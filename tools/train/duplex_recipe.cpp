@@ -92,14 +92,7 @@ std::unique_ptr<codecs::ConvNextEncoder> make_codec(const std::string& path,
     return std::make_unique<codecs::ConvNextEncoder>(config,
                                                      models::WeightScope(random, "encoder."));
   }
-  models::TensorMap tensors;
-  for (const auto& [name, tensor] : read_codec_weights(path))
-    if (name.starts_with("encoder.")) tensors[name] = tensor;
-  models::TensorMapReader reader(std::move(tensors), path);
-  auto codec =
-      std::make_unique<codecs::ConvNextEncoder>(config, models::WeightScope(reader, "encoder."));
-  reader.finish();
-  return codec;
+  return read_codec_encoder(path, config);
 }
 
 std::string identity(const std::string& path) {

@@ -57,6 +57,9 @@ int train_codec(const RecipeOptions& options);
 /// Not a training: encodes `data.encode` with the codec `initial`; `out` is the file of codes (see
 /// encode_codes.h).
 int encode_code_set(const RecipeOptions& options);
+/// Not a training: every utterance of `data.heldout` through the codec `initial` and back; `out` is
+/// a folder: N-original.wav, N-decoded.wav, samples.jsonl {"text", "original", "decoded"}.
+int write_codec_samples(const RecipeOptions& options);
 /// Packs trained parts into a model directory (int8): docs/model-format.md.
 int train_export(const RecipeOptions& options);
 

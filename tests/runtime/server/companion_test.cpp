@@ -6,7 +6,7 @@
 
 #include "audio/audio_file.h"
 #include "tests/support/fake_engine.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/temp_dir.h"
 
 using namespace duet;
 using namespace std::chrono_literals;
@@ -102,7 +102,7 @@ TEST_CASE("who is to be asked may be the client", "[unit]") {
 }
 
 TEST_CASE("nothing is recorded unless operator and client agree; then both are", "[unit]") {
-  const testing::TemporaryFolder folder;
+  const support::TempDir folder;
   support::FakeScript script;
   script.replies = {{3, 4, "one two three four"}};
   {

@@ -5,7 +5,7 @@
 
 #include "runtime/core/error.h"
 #include "tests/support/serve_helpers.inc"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/temp_dir.h"
 
 using namespace duet;
 using namespace duet::support;
@@ -185,7 +185,7 @@ TEST_CASE("behind a balancer: full is 503 before the upgrade, but not for who co
 }
 
 TEST_CASE("recording: only where operator and client both agree", "[unit]") {
-  const testing::TemporaryFolder folder;
+  const support::TempDir folder;
   const FakeEngine engine({});
   auto config = quick_config(4);
   config.recording_folder = folder.path() + "/rec";

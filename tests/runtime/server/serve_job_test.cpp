@@ -9,13 +9,13 @@
 #include "runtime/core/error.h"
 #include "runtime/server/page_files.h"
 #include "tests/support/fake_engine.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/temp_dir.h"
 
 using namespace duet;
 using Catch::Contains;
 
 TEST_CASE("serving says where, and ends when asked to", "[unit]") {
-  const testing::TemporaryFolder folder;
+  const support::TempDir folder;
   server::ServeJob job;
   job.config.port = 0;
   job.config.max_sessions = 3;

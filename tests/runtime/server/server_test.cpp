@@ -9,7 +9,7 @@
 #include "codecs/wire/ogg_opus_encoder.h"
 #include "runtime/server/tls.h"
 #include "tests/support/serve_helpers.inc"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/temp_dir.h"
 
 using namespace duet;
 using namespace std::chrono_literals;
@@ -339,7 +339,7 @@ TEST_CASE("drain: conversations are told, closed with 1001, new ones refused", "
 }
 
 TEST_CASE("TLS with a certificate of its own, kept for the next start", "[unit]") {
-  const testing::TemporaryFolder folder;
+  const support::TempDir folder;
   const auto made = server::make_self_signed(folder.path(), {"localhost", "127.0.0.1"});
   CHECK(server::make_self_signed(folder.path(), {}).fingerprint == made.fingerprint);
   const support::FakeEngine engine({});

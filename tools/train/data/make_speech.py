@@ -360,8 +360,8 @@ class Kokoro:
             self.front = onnxruntime.InferenceSession(str(self.folder / "front.onnx"), self.options, providers=["CPUExecutionProvider"])
         return self.session.run(None, inputs), self.front.run([kokoro_split.DURATIONS], inputs)[0].reshape(-1)
 
-    def speak_unit(self, unit, voice):
-        """24 kHz samples of a unit's words, cut from its sentence, a whole number of code frames."""
+    def speak_unit(self, unit, voice, speed=1.0, lead_s=0.0):
+        """24 kHz samples of a unit's words, cut from its sentence (`lead_s` earlier), a whole number of code frames."""
         import numpy as np
         style = self.voices[voice]
         parts = [self.tokenizer.tokenize(self.tokenizer.phonemize(t, "en-us") + (" " if k < 2 else "")) if t else []
@@ -369,14 +369,15 @@ class Kokoro:
         tokens = sum(parts, [])
         audio, durations = self._run_timed({"tokens": np.array([[0, *tokens, 0]], dtype=np.int64),
                                             "style": style[len(tokens)].astype(np.float32),
-                                            "speed": np.array([1.0], np.float32)})
+                                            "speed": np.array([speed], np.float32)})
         x = audio[0].reshape(-1)
         ends = np.concatenate([[0], np.cumsum(durations)]) * 600 * (len(x) / (durations.sum() * 600))
         # A word's onset sounds in the space before it: that space is the unit's, the one behind it is not.
         begin, end = int(ends[len(parts[0])]), int(ends[len(parts[0]) + len(parts[1])])
         if unit.before.endswith(","):
             begin -= AGENT_RATE_HZ // 20    # into the pause: what begins loudly is heard before its token
-        return cut_to_frames(x, begin if parts[0] else 0, end if parts[2] else len(x))
+        begin = max(0, begin - round(lead_s * AGENT_RATE_HZ))
+        return cut_to_frames(x, begin if parts[0] else 0, end if parts[2] else len(x), 0.03 + lead_s / 2)
 
 
 FRAME = 1920   # samples of a code frame
@@ -577,46 +578,40 @@ def status(store):
         print(f"{key[0]:6} {key[1]:8} {key[2]:7} {n:6} files {sec / 3600:7.2f} h")
 
 
+def write_lines(path, entries):
+    """JSON lines, whole or not at all, whichever other process writes the same file. Returns their number."""
+    part, count = path.with_name(f"{path.name}.{os.getpid()}.part"), 0
+    with open(part, "w", encoding="utf-8") as f:
+        for entry in entries:
+            f.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            count += 1
+    part.replace(path)
+    return count
+
+
 def write_dialogs(spec, out):
     """OUT/dialogs.jsonl: turns to be said one after the other, replies by text."""
     for k, d in enumerate(spec.dialogs):
         d["id"] = f"{d['split'][0]}{k:05d}"
-    part = Path(out) / "dialogs.jsonl.part"
-    with open(part, "w", encoding="utf-8") as f:
-        for d in spec.dialogs:
-            f.write(json.dumps(d, ensure_ascii=False) + "\n")
-    part.replace(Path(out) / "dialogs.jsonl")
+    write_lines(Path(out) / "dialogs.jsonl", spec.dialogs)
 
 
 def write_conversations(spec, out, count):
     """OUT/written.jsonl: conversations, OUT/asked.jsonl: single questions; what is learned without being heard."""
-    path = Path(out) / "written.jsonl"
-    part = path.with_suffix(".part")
-    with open(part, "w", encoding="utf-8") as f:
-        for conversation in spec.conversations(count):
-            f.write(json.dumps(conversation, ensure_ascii=False) + "\n")
-    part.replace(path)
-    asked = Path(out) / "asked.jsonl"
-    items = [i for i in spec.items if i.split == "train" and i.reply and not i.alone]
-    with open(asked.with_suffix(".part"), "w", encoding="utf-8") as f:
-        for i in items:
-            f.write(json.dumps(dict(split="train", turns=[dict(topic=i.topic, text=i.text, reply=i.reply)]), ensure_ascii=False) + "\n")
-    asked.with_suffix(".part").replace(asked)
-    print(f"{path}: {count} conversations; {asked}: {len(items)} questions")
+    path, asked = Path(out) / "written.jsonl", Path(out) / "asked.jsonl"
+    write_lines(path, spec.conversations(count))
+    questions = write_lines(asked, (dict(split="train", turns=[dict(topic=i.topic, text=i.text, reply=i.reply)])
+                                    for i in spec.items if i.split == "train" and i.reply and not i.alone))
+    print(f"{path}: {count} conversations; {asked}: {questions} questions")
 
 
 def write_composed(spec, out):
     """OUT/composed.jsonl: replies strung together from units; those whose units have all been spoken."""
     agent = spec.spec["voices"]["agent"]
     have = {line["id"] for line in unit_lines(out)}
-    path, count = Path(out) / "composed.jsonl", 0
-    with open(path.with_suffix(".part"), "w", encoding="utf-8") as f:
-        for text, units in spec.composed.items():
-            ids = [unit_id(agent, u) for u in units]
-            if have.issuperset(ids):
-                f.write(json.dumps(dict(text=text, units=ids), ensure_ascii=False) + "\n")
-                count += 1
-    path.with_suffix(".part").replace(path)
+    replies = ((text, [unit_id(agent, u) for u in units]) for text, units in spec.composed.items())
+    path = Path(out) / "composed.jsonl"
+    count = write_lines(path, (dict(text=text, units=ids) for text, ids in replies if have.issuperset(ids)))
     print(f"{path}: {count} of {len(spec.composed)} composed replies")
 
 
@@ -629,9 +624,17 @@ def unit_lines(out):
     return [json.loads(line) for line in open(path, encoding="utf-8")] if path.exists() else []
 
 
+def unit_file(store, id_, take, samples):
+    import soundfile
+    name = f"unit/{id_}{f'-{take}' if take else ''}.flac"
+    (store.out / "unit").mkdir(exist_ok=True)
+    soundfile.write(store.out / (name + ".part"), samples, AGENT_RATE_HZ, format="FLAC", subtype="PCM_16")
+    (store.out / (name + ".part")).replace(store.out / name)
+    return dict(file=name, sec=round(len(samples) / AGENT_RATE_HZ, 3))
+
+
 def run_units(store, spec, cache):
     """Speaks the units that are missing; OUT/units.jsonl, OUT/unit/*.flac."""
-    import soundfile
     agent = spec.spec["voices"]["agent"]
     done = {line["id"] for line in unit_lines(store.out)}
     todo = {unit_id(agent, u): u for units in spec.composed.values() for u in units}
@@ -639,7 +642,6 @@ def run_units(store, spec, cache):
     if not todo:
         return
     engine = Kokoro(cache)
-    (store.out / "unit").mkdir(exist_ok=True)
     progress = Progress(len(todo), "units")
     with open(store.out / "units.jsonl", "ab", buffering=0) as manifest:
         for id_, unit in todo.items():
@@ -649,12 +651,36 @@ def run_units(store, spec, cache):
                 x = engine.speak_unit(unit, agent)
             except ImportError as e:
                 raise SpeechError(f"units: {e} (pip install onnx); or leave data.units and data.composed out of the recipe") from None
-            name = f"unit/{id_}.flac"
-            soundfile.write(store.out / (name + ".part"), x, AGENT_RATE_HZ, format="FLAC", subtype="PCM_16")
-            (store.out / (name + ".part")).replace(store.out / name)
-            manifest.write((json.dumps(dict(id=id_, role="unit", text=unit.text, before=unit.before, after=unit.after, file=name,
-                                            sec=round(len(x) / AGENT_RATE_HZ, 3)), ensure_ascii=False) + "\n").encode())
+            line = dict(id=id_, role="unit", text=unit.text, before=unit.before, after=unit.after, **unit_file(store, id_, 0, x))
+            manifest.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
             progress.add(len(x) / AGENT_RATE_HZ)
+
+
+def choose_takes(store, spec, cache, folder):
+    """Units that the recogniser in `folder` mishears are spoken again; `take` of OUT/units.jsonl says which was kept."""
+    import soundfile
+    import unit_takes
+    agent = spec.spec["voices"]["agent"]
+    lines = {line["id"]: line for line in unit_lines(store.out)}
+    units = {unit_id(agent, u): u for some in spec.composed.values() for u in some}
+    units = {k: u for k, u in units.items() if k in lines}
+    if all("take" in lines[k] for k in units):
+        return
+    sound = {k: soundfile.read(store.out / lines[k]["file"], dtype="float32")[0] for k in units}
+    composed = {text: [unit_id(agent, u) for u in some] for text, some in spec.composed.items()}
+    engine, listener = Kokoro(cache), unit_takes.Listener(folder, AGENT_RATE_HZ)
+
+    def keep(id_, take, samples):
+        lines[id_]["take"] = take
+        if samples is not None:
+            lines[id_].update(unit_file(store, id_, take, samples))
+        write_lines(store.out / "units.jsonl", lines.values())
+
+    unit_takes.choose([k for k in units if "take" not in lines[k]],
+                      {text: ids for text, ids in composed.items() if units.keys() >= set(ids)},
+                      {k: u.text for k, u in units.items()}, sound, listener,
+                      lambda id_, speed, lead_s: engine.speak_unit(units[id_], agent, speed, lead_s), keep,
+                      lambda line: print(line, flush=True), lambda: stop_requested)
 
 
 def mix_of(text):
@@ -690,6 +716,7 @@ def main():
     p.add_argument("--from", dest="source", help="folder to import")
     p.add_argument("--limit", type=int, help="at most so many files of each fast engine")
     p.add_argument("--count", type=int, default=60000, help="number of written conversations (default 60000)")
+    p.add_argument("--listener", help="units: folder of a faster-whisper model; what it mishears is spoken in several takes (tools/judge)")
     p.add_argument("--until", help="stop Kokoro at this time of day, UTC, HH:MM")
     p.add_argument("--agent-share", type=float, default=0.5, help="share of Kokoro's files that are agent replies (default 0.5)")
     p.add_argument("--only", choices=["agent", "test", "user"], help="one part of Kokoro's work, for several processes side by side")
@@ -723,11 +750,12 @@ def main():
         replies += [json.loads(raw)["text"] for raw in open(Path(a.source) / "manifest.jsonl") if '"agent"' in raw]
     spec = domain_module.Domain(a.domain, seed_replies=sorted(set(replies)))
     write_dialogs(spec, a.out)
-    if a.command in ("units", "all"):
-        run_units(store, spec, cache)
-    if a.command in ("written", "all"):
-        write_conversations(spec, a.out, a.count)
     if a.command in ("units", "written", "all"):
+        write_conversations(spec, a.out, a.count)     # first: the orders written here are composed too
+        if a.command != "written":
+            run_units(store, spec, cache)
+            if a.listener:
+                choose_takes(store, spec, cache, a.listener)
         write_composed(spec, a.out)
     if a.command == "import" or a.source:
         if not a.source:
