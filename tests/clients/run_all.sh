@@ -21,10 +21,25 @@ if ! cmp -s "$here/requirements.txt" "$venv/requirements.txt"; then
   "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt" >&2 || die "pip failed, see above"
   cp "$here/requirements.txt" "$venv/requirements.txt"
 fi
+# OpenAI's npm clients where there is an npm and a Node.js that they run on (Debian 12 has 18: too old).
+node=()
+if command -v npm >/dev/null && (($(node --version | sed -E 's/^v([0-9]+).*/\1/') >= 20)); then
+  node=("$duet_root/build/clients-node")
+  mkdir -p "${node[0]}"
+  if ! cmp -s "$here/node/package.json" "${node[0]}/package.json"; then
+    say "npm packages into ${node[0]}"
+    rm -rf "${node[0]:?}/node_modules"
+    cp "$here/node/package.json" "${node[0]}/"
+    (cd "${node[0]}" && npm install --silent --no-audit --no-fund >&2) || { rm "${node[0]}/package.json"; die "npm failed, see above"; }
+  fi
+  cp "$here/node/node_client.mjs" "${node[0]}/"
+else
+  say "no Node.js 20 with npm: OpenAI's npm clients are left out"
+fi
 export PYTHONDONTWRITEBYTECODE=1
 run() { say "$*"; "$venv/bin/python" "$here/$1" "${@:2}" >&2 || die "FAILED: $1, see above"; }
 
 run kubernetes_test.py
-run speak_test.py "$server"
+run speak_test.py "$server" "${node[@]}"
 if command -v haproxy >/dev/null; then run haproxy_test.py "$server"; else say "no haproxy: its test is left out"; fi
 run faults.py --minutes 0.5 --sessions 8 --good 4 --late 1 "$server" step_us=2000

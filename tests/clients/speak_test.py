@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Starts a server and lets the clients of this folder talk with it: sphn, OpenAI's SDK, the page where Chromium is.
+"""Starts a server and lets the clients of this folder talk with it: sphn, OpenAI's SDK, the page where Chromium is; with a
+folder of node/package.json's packages OpenAI's npm clients too, over TLS.
 
 Run by hand:  pip install -r tests/clients/requirements.txt
-              python3 tests/clients/speak_test.py build/release/tests/duet_fake_serve
+              python3 tests/clients/speak_test.py build/release/tests/duet_fake_serve [NODE_FOLDER]
 """
 import asyncio
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import wave
@@ -32,7 +35,15 @@ def as_wav(path, seconds_of_silence):
     return path
 
 
-def main(binary):
+def node(binary, folder, packages):
+    """The npm clients: `openai` insists on wss, so the server makes a certificate and they are told to trust it."""
+    wav = as_wav(f"{folder}/question.wav", 0)
+    with running([binary, "port=0", "max_sessions=4", f"self_signed={folder}/tls"], f"{folder}/node.log") as server:
+        subprocess.run(["node", f"{packages}/node_client.mjs", f"https://127.0.0.1:{server.port}/v1", wav], check=True,
+                       timeout=120, env={**os.environ, "NODE_EXTRA_CA_CERTS": f"{folder}/tls/duet-cert.pem"})
+
+
+def main(binary, packages=None):
     folder = tempfile.mkdtemp()
     with running([binary, "port=0", "max_sessions=4"], f"{folder}/server.log") as server:
         wav = as_wav(f"{folder}/question.wav", 5)
@@ -47,10 +58,13 @@ def main(binary):
             print("no chromium: the page is not tested")
         metrics = server.metrics()
         assert metrics["duet_sessions_failed_total"] == 0 and metrics["duet_bad_messages_total"] == 0, metrics
+    if packages:
+        print("--- OpenAI's npm clients")
+        node(binary, folder, packages)
     print("ok")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
-    main(sys.argv[1])
+    main(*sys.argv[1:])
