@@ -21,21 +21,20 @@ if ! cmp -s "$here/requirements.txt" "$venv/requirements.txt"; then
   "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt" >&2 || die "pip failed, see above"
   cp "$here/requirements.txt" "$venv/requirements.txt"
 fi
-# OpenAI's npm clients where there is an npm and a Node.js that they run on (Debian 12 has 18: too old).
-node=()
-if command -v npm >/dev/null && (($(node --version | sed -E 's/^v([0-9]+).*/\1/') >= 20)); then
-  node=("$duet_root/build/clients-node")
-  mkdir -p "${node[0]}"
-  if ! cmp -s "$here/node/package.json" "${node[0]}/package.json"; then
-    say "npm packages into ${node[0]}"
-    rm -rf "${node[0]:?}/node_modules"
-    cp "$here/node/package.json" "${node[0]}/"
-    (cd "${node[0]}" && npm install --silent --no-audit --no-fund >&2) || { rm "${node[0]}/package.json"; die "npm failed, see above"; }
+# install_node FOLDER: OpenAI's npm clients; fails where there is no Node.js that they run on (Debian 12 has 18: too old)
+# or npm does not reach its registry.
+install_node() {
+  command -v npm >/dev/null || return 1
+  (($(node --version | sed -E 's/^v([0-9]+).*/\1/') >= 20)) || return 1
+  mkdir -p "$1"
+  cp "$here/node/node_client.mjs" "$here/node/package.json" "$1/"
+  if ! cmp -s "$1/package.json" "$1/installed.json"; then
+    say "npm packages into $1"
+    (cd "$1" && npm install --silent --no-audit --no-fund >&2 && cp package.json installed.json) || return 1
   fi
-  cp "$here/node/node_client.mjs" "${node[0]}/"
-else
-  say "no Node.js 20 with npm: OpenAI's npm clients are left out"
-fi
+}
+node=("$duet_root/build/clients-node")
+install_node "${node[0]}" || { say "no Node.js 20, or npm failed: OpenAI's npm clients are left out"; node=(); }
 export PYTHONDONTWRITEBYTECODE=1
 run() { say "$*"; "$venv/bin/python" "$here/$1" "${@:2}" >&2 || die "FAILED: $1, see above"; }
 

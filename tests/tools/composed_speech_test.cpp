@@ -18,11 +18,10 @@ TEST_CASE("composed speech is its units' samples end to end, edges and silence i
   for (size_t i = 2400; i < 4800; ++i) half_silent[i] = -0.25F;
   write("a.wav", loud);
   write("b.wav", half_silent);
-  dir.write("units.jsonl",
-            R"({"id":"a","role":"unit","text":"A","file":"a.wav"})"
-            "\n"
-            R"({"id":"b","role":"unit","text":"B","file":"b.wav"})"
-            "\n");
+  dir.write("units.jsonl", R"({"id":"a","role":"unit","text":"A","file":"a.wav"})"
+                           "\n"
+                           R"({"id":"b","role":"unit","text":"B","file":"b.wav"})"
+                           "\n");
   dir.write("composed.jsonl", R"({"text":"A B","units":["a","b"]})"
                               "\n"
                               R"({"text":"B","units":["b"]})"
