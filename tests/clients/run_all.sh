@@ -41,4 +41,5 @@ run() { say "$*"; "$venv/bin/python" "$here/$1" "${@:2}" >&2 || die "FAILED: $1,
 run kubernetes_test.py
 run speak_test.py "$server" "${node[@]}"
 if command -v haproxy >/dev/null; then run haproxy_test.py "$server"; else say "no haproxy: its test is left out"; fi
+run load.py --sessions 4 --minutes 0.2 "$server" step_us=10000
 run faults.py --minutes 0.5 --sessions 8 --good 4 --late 1 "$server" step_us=2000
