@@ -365,6 +365,33 @@ TEST_CASE("topic weights change the shares; a weight of zero removes a topic", "
         Approx(3.0).epsilon(0.3));
 }
 
+TEST_CASE(
+    "engine shares: what fast voices say is taken less often, and still where it is all there is",
+    "[unit]") {
+  DialogueConfig config = plain();
+  config.num_steps = 375;
+  config.topic_weights = {{"talk", 0.0}, {"stop", 0.0},       {"name", 0.0}, {"recall name", 0.0},
+                          {"fact", 1.0}, {"correction", 0.0}, {"order", 1.0}};
+  config.engine_shares = {{"flite", 0.25}};
+  DialogueMaterial material = rich_material();
+  for (Utterance& user : material.users) user.engine = user.topic == "order" ? "flite" : "kokoro";
+  Utterance fast = *std::find_if(material.users.begin(), material.users.end(),
+                                 [](const Utterance& user) { return user.topic == "fact"; });
+  const std::string slow = fast.text;
+  fast.engine = "flite";
+  fast.text = "Bees, please.";
+  material.users.push_back(fast);
+  DialogueMixer mixer(config, material);
+  std::map<std::string, int64_t> count;
+  for (uint64_t seed = 0; seed < 300; ++seed)
+    for (const UserTurn& turn : mixer.mix(seed).user_turns) ++count[turn.text];
+  const auto share = [&](const std::string& text) { return static_cast<double>(count[text]); };
+  CHECK(share(fast.text) / share(slow) == Approx(0.25).epsilon(0.3));
+  CHECK(share("A latte.") / (share(fast.text) + share(slow)) == Approx(1.0).epsilon(0.3));
+  config.engine_shares = {{"flite", 1.5}};
+  CHECK_THROWS_WITH(config.validate(), Catch::Contains("flite"));
+}
+
 TEST_CASE("a pause goes where it is quiet, or nowhere", "[unit]") {
   std::vector<float> speech(32000, 0.3f);
   for (size_t i = 10000; i < 11600; ++i) speech[i] = 0.001f;

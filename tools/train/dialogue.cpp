@@ -79,7 +79,14 @@ void DialogueConfig::validate() const {
     require(p >= 0.0 && p <= 1.0, "dialogue probability", "0 to 1");
   for (const auto& [topic, weight] : topic_weights)
     require(weight >= 0.0, topic.c_str(), "a weight of 0 or more");
+  for (const auto& [engine, share] : engine_shares)
+    require(share >= 0.0 && share <= 1.0, engine.c_str(), "a share of 0 to 1");
   augment.validate();
+}
+
+double DialogueConfig::engine_share(const std::string& engine) const {
+  const auto found = engine_shares.find(engine);
+  return found == engine_shares.end() ? 1.0 : found->second;
 }
 
 std::vector<DialogueScript> read_scripts(const std::string& path) {
@@ -299,10 +306,20 @@ class DialogueMixer::Builder {
     return {std::max(turn.eos_slot * kStepSamples + samples_of(gap), quiet_from_), false};
   }
 
+  // One of `from`, engines as often as configured.
+  size_t pick_user(const std::vector<size_t>& from) {
+    for (int attempt = 0; attempt < 50; ++attempt) {
+      const size_t index = pick(from, random_);
+      const double share = config_.engine_share(mixer_.material_.users[index].engine);
+      if (share >= 1.0 || chance(random_, share)) return index;
+    }
+    return pick(from, random_);
+  }
+
   Choice choose(bool barge_in) {
     if (barge_in && !mixer_.stops_.empty() && script_ == nullptr &&
         chance(random_, config_.stop_word_probability)) {
-      const size_t user = pick(mixer_.stops_, random_);
+      const size_t user = pick_user(mixer_.stops_);
       return {user, mixer_.material_.users[user].reply, mixer_.material_.users[user].topic};
     }
     if (script_ == nullptr && !mixer_.scripts_.empty() &&
@@ -313,7 +330,7 @@ class DialogueMixer::Builder {
     if (script_ != nullptr) {
       const auto& turn = script_->turns[script_turn_];
       if (++script_turn_ == script_->turns.size()) script_ = nullptr;
-      return {pick(mixer_.users_by_text_.at(turn.text), random_), turn.reply, turn.topic};
+      return {pick_user(mixer_.users_by_text_.at(turn.text)), turn.reply, turn.topic};
     }
     for (int attempt = 0; attempt < 50; ++attempt) {
       const double dice = uniform(random_, 0.0, mixer_.topic_cumulative_.back());
@@ -321,7 +338,7 @@ class DialogueMixer::Builder {
           std::upper_bound(mixer_.topic_cumulative_.begin(), mixer_.topic_cumulative_.end(), dice) -
           mixer_.topic_cumulative_.begin());
       const auto& questions = mixer_.questions_[std::min(topic, mixer_.questions_.size() - 1)];
-      const size_t index = pick(questions, random_);
+      const size_t index = pick_user(questions);
       const Utterance& user = mixer_.material_.users[index];
       // "Okay." to a stop word is for barge-ins; said into silence it is still right, but rare.
       if (is_stop(user) && !barge_in && chance(random_, 0.7)) continue;
@@ -335,7 +352,7 @@ class DialogueMixer::Builder {
       }
       return {index, user.reply, user.topic};
     }
-    const size_t index = pick(mixer_.all_, random_);
+    const size_t index = pick_user(mixer_.all_);
     return {index, mixer_.material_.users[index].reply, ""};
   }
 
@@ -372,12 +389,12 @@ class DialogueMixer::Builder {
     if (!barge_in && !mixer_.monologues_.empty() &&
         chance(random_, config_.monologue_probability)) {
       for (int64_t i = uniform_index(random_, 3) + 2; i > 0; --i) {
-        const size_t user = pick(mixer_.monologues_, random_);
+        const size_t user = pick_user(mixer_.monologues_);
         append(voice(user), users[user].text, uniform(random_, 0.2, 0.9));
       }
     }
     if (!mixer_.leads_.empty() && chance(random_, config_.lead_probability)) {
-      const size_t user = pick(mixer_.leads_, random_);
+      const size_t user = pick_user(mixer_.leads_);
       append(voice(user), users[user].text, uniform(random_, 0.2, 0.9));
     }
     std::vector<float> main = voice(choice.user);
@@ -491,7 +508,7 @@ class DialogueMixer::Builder {
     if (mixer_.backchannels_.empty() || !chance(random_, config_.backchannel_probability)) return;
     int64_t step = turn.bos_slot + 5 + uniform_index(random_, 12);
     while (step < turn.eos_slot - 10) {
-      const size_t user = pick(mixer_.backchannels_, random_);
+      const size_t user = pick_user(mixer_.backchannels_);
       const std::vector<float> samples = voice(user);
       const int64_t position = step * kStepSamples + uniform_index(random_, kStepSamples);
       if (position + static_cast<int64_t>(samples.size()) >= static_cast<int64_t>(out_.user.size()))

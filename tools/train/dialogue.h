@@ -104,10 +104,15 @@ struct DialogueConfig {
   double user_gain_db = 4.0;        ///< Turns differ by up to this.
   int64_t long_reply_steps = 25;
   std::map<std::string, double>
-      topic_weights;        ///< Relative share of a topic; 1 for those not named.
+      topic_weights;  ///< Relative share of a topic; 1 for those not named.
+  std::map<std::string, double>
+      engine_shares;  ///< How often an utterance is taken where one is drawn, by what spoke it:
+                      ///< 0 to 1; 1 for engines not named. Few natural voices outweigh many fast
+                      ///< ones.
   bool has_channel = true;  ///< Augment the mixed channel.
   AugmentConfig augment;
 
+  double engine_share(const std::string& engine) const;
   void validate() const;  ///< Throws core::ConfigError.
 };
 

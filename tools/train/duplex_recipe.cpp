@@ -69,6 +69,9 @@ DialogueConfig read_dialogue(const core::ConfigReader& node, const core::ConfigR
   const core::ConfigReader topics = node.sub_or_empty("topics");
   for (const std::string& topic : topics.keys())
     out.topic_weights[topic] = topics.get_double(topic);
+  const core::ConfigReader engines = node.sub_or_empty("engines");
+  for (const std::string& engine : engines.keys())
+    out.engine_shares[engine] = engines.get_double(engine);
   out.augment = read_augment(top);
   return out;
 }

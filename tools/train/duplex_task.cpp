@@ -147,7 +147,6 @@ at::Tensor DuplexTask::drop_features(const at::Tensor& user, std::mt19937_64& rn
 void DuplexTask::hear_utterances(std::mt19937_64& rng) {
   constexpr int64_t kTailSteps = 8, kMultiple = 12;
   constexpr size_t kLongest = 12 * 16000;
-  constexpr double kFastShare = 0.45;  // fast synthetic voices are plentiful and few
   const std::vector<Utterance>& users = mixer_->material().users;
   const auto at_once = static_cast<size_t>(config_.heard_utterances);
   if (next_heard_ >= hearing_order_.size()) {
@@ -155,7 +154,7 @@ void DuplexTask::hear_utterances(std::mt19937_64& rng) {
     hearing_order_.clear();
     for (size_t i = 0; i < users.size(); ++i)
       if (!users[i].reply.empty() && users[i].samples.size() < kLongest &&
-          (users[i].engine == "kokoro" || users[i].engine == "human" || chance(rng, kFastShare)))
+          chance(rng, mixer_->config().engine_share(users[i].engine)))
         hearing_order_.push_back(i);
     if (hearing_order_.empty()) return;
     std::stable_sort(hearing_order_.begin(), hearing_order_.end(), [&](size_t a, size_t b) {
