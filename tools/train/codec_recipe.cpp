@@ -27,6 +27,7 @@ struct Part {
   SpeechSetConfig set;
   std::string composed;  // strings the units of `set` together; "" = utterances as they are
   size_t every = 1;      // one of so many utterances
+  size_t per_unit = 24;  // of composed replies: how often each unit is heard at least
 };
 
 std::vector<Part> read_parts(const core::ConfigReader& data, const char* key, int sample_rate_hz,
@@ -45,6 +46,8 @@ std::vector<Part> read_parts(const core::ConfigReader& data, const char* key, in
     set.edge_ms = node.get_double("edge_ms", set.edge_ms, core::DoubleRange{0.0, 200.0});
     set.trim_db = node.get_double("trim_db", set.trim_db, core::DoubleRange{10.0, 80.0});
     set.sample_rate_hz = sample_rate_hz;
+    part.per_unit = static_cast<size_t>(
+        node.get_int("per_unit", static_cast<int64_t>(part.per_unit), core::IntRange{1, 100000}));
     part.every = static_cast<size_t>(node.get_int("every", 1, core::IntRange{1, 100000}));
     for (const std::string& path : set.manifests)
       files.push_back({node.path() + ".manifests", path});
@@ -57,11 +60,10 @@ std::vector<Utterance> load_parts(const std::vector<Part>& parts, const char* wh
   std::vector<Utterance> out;
   double seconds = 0.0;
   for (const Part& part : parts) {
-    const bool is_composed = !part.composed.empty();
     std::vector<Utterance> found =
-        is_composed ? compose_speech(load_units(part.set), part.composed, part.every)
-                    : load_speech_set(part.set);
-    for (size_t i = 0; i < found.size(); i += is_composed ? 1 : part.every) {
+        part.composed.empty() ? load_speech_set(part.set)
+                              : compose_speech(load_units(part.set), part.composed, part.per_unit);
+    for (size_t i = 0; i < found.size(); i += part.every) {
       out.push_back(std::move(found[i]));
       seconds += static_cast<double>(out.back().samples.size()) / part.set.sample_rate_hz;
     }

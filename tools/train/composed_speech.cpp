@@ -1,7 +1,9 @@
 #include "tools/train/composed_speech.h"
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <unordered_map>
 
 #include "runtime/core/error.h"
@@ -50,21 +52,35 @@ std::vector<Utterance> load_units(SpeechSetConfig set) {
 }
 
 std::vector<Utterance> compose_speech(const std::vector<Utterance>& units, const std::string& path,
-                                      size_t every) {
-  const std::vector<ComposedReply> replies = read_composed(path, units);
+                                      size_t per_unit) {
+  std::vector<ComposedReply> replies = read_composed(path, units);
+  std::mt19937_64 rng(1);
+  std::shuffle(replies.begin(), replies.end(), rng);
   std::vector<Utterance> out;
-  for (size_t i = 0; i < replies.size(); i += every) {
+  std::vector<size_t> heard(units.size());
+  std::vector<std::vector<size_t>> places(units.size());  // replies that hold the unit
+  const auto take = [&](size_t i) {
     Utterance reply;
-    reply.id = "composed" + std::to_string(i);
+    reply.id = "composed" + std::to_string(out.size());
     reply.role = "agent";
     reply.text = replies[i].text;
     reply.path = path;
     for (const uint32_t unit : replies[i].units) {
+      ++heard[unit];
       const std::vector<int16_t>& sound = units[unit].samples;
       reply.samples.insert(reply.samples.end(), sound.begin(), sound.end());
     }
     out.push_back(std::move(reply));
+  };
+  for (size_t i = 0; i < replies.size(); ++i) {
+    for (const uint32_t unit : replies[i].units) places[unit].push_back(i);
+    if (std::any_of(replies[i].units.begin(), replies[i].units.end(),
+                    [&](uint32_t unit) { return heard[unit] < per_unit; }))
+      take(i);
   }
+  for (size_t unit = 0; unit < units.size(); ++unit)
+    for (size_t k = 0; !places[unit].empty() && heard[unit] < per_unit; ++k)
+      take(places[unit][k % places[unit].size()]);
   return out;
 }
 

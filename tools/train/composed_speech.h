@@ -22,8 +22,10 @@ std::vector<ComposedReply> read_composed(const std::string& path,
 /// The units of `set` as they were cut: nothing more is trimmed, a missing file is an error.
 std::vector<Utterance> load_units(SpeechSetConfig set);
 
-/// One of `every` replies of `path`, as one recording each. Throws as `read_composed`.
+/// Replies of `path`, as one recording each, so that every unit that occurs is heard at least
+/// `per_unit` times: in as many replies where there are, else in the same ones again. The same each
+/// time. Throws as `read_composed`.
 std::vector<Utterance> compose_speech(const std::vector<Utterance>& units, const std::string& path,
-                                      size_t every);
+                                      size_t per_unit);
 
 }  // namespace duet::train
