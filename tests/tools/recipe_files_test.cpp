@@ -111,7 +111,7 @@ TEST_CASE("the shipped codec recipe: a step on recordings and composed replies, 
   dir.write("composed.jsonl", R"({"text":"A tone A tone","units":["u","u"]})"
                               "\n");
   const std::string composed = "{manifests: [" + dir.file("units.jsonl") +
-                               "], composed: " + dir.file("composed.jsonl") + "}";
+                               "], composed: " + dir.file("composed.jsonl") + ", per_unit: 2}";
   RecipeOptions options;
   options.config = DUET_SOURCE_DIR "/configs/train/codec.yaml";
   options.out_dir = dir.file("out");
