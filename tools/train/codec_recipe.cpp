@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 
 #include "audio/audio_file.h"
-
 #include "models/weights/quantised.h"
 #include "models/weights/safetensors.h"
 #include "runtime/core/error.h"
@@ -82,6 +81,29 @@ models::TensorMap read_initial(const std::string& file) {
   return out;
 }
 
+/// What a trained codec is to do with one part of the recipe's data.
+struct CodecJob {
+  codecs::ConvNextCodecConfig codec;
+  std::string out, file;
+  std::vector<Utterance> utterances;
+};
+
+CodecJob read_codec_job(const RecipeOptions& options, const char* part) {
+  const core::ConfigReader config =
+      core::ConfigReader::load_file(options.config, options.overrides);
+  CodecJob job;
+  job.codec = codecs::ConvNextCodecConfig::parse(config.sub_or_empty("codec"));
+  job.out = options.out_dir.empty() ? config.get_string("out") : options.out_dir;
+  job.file = config.get_string("initial");
+  std::vector<NamedFile> files{{"initial", job.file}};
+  const std::vector<Part> parts =
+      read_parts(config.sub("data"), part, static_cast<int>(job.codec.sample_rate_hz), files);
+  config.ignore_rest();
+  require_files(config, files);
+  job.utterances = load_parts(parts, part);
+  return job;
+}
+
 }  // namespace
 
 int train_codec(const RecipeOptions& options) {
@@ -145,21 +167,7 @@ int train_codec(const RecipeOptions& options) {
 }
 
 int encode_code_set(const RecipeOptions& options) {
-  const core::ConfigReader config =
-      core::ConfigReader::load_file(options.config, options.overrides);
-  const codecs::ConvNextCodecConfig codec =
-      codecs::ConvNextCodecConfig::parse(config.sub_or_empty("codec"));
-  std::string out = config.get_string("out");
-  if (!options.out_dir.empty()) out = options.out_dir;
-  const std::string file = config.get_string("initial");
-  const core::ConfigReader data = config.sub("data");
-  std::vector<NamedFile> files{{"initial", file}};
-  const std::vector<Part> parts =
-      read_parts(data, "encode", static_cast<int>(codec.sample_rate_hz), files);
-  config.ignore_rest();
-  require_files(config, files);
-  const std::vector<Utterance> utterances = load_parts(parts, "encode");
-
+  const auto [codec, out, file, utterances] = read_codec_job(options, "encode");
   const auto encoder = read_codec_encoder(file, codec);
   const models::TensorMap codes = encode_codes(
       *encoder, codec.samples_per_frame(), utterances, [](int64_t done, int64_t total) {
@@ -172,20 +180,8 @@ int encode_code_set(const RecipeOptions& options) {
 }
 
 int write_codec_samples(const RecipeOptions& options) {
-  const core::ConfigReader config =
-      core::ConfigReader::load_file(options.config, options.overrides);
-  const codecs::ConvNextCodecConfig codec =
-      codecs::ConvNextCodecConfig::parse(config.sub_or_empty("codec"));
-  std::string out = config.get_string("out");
-  if (!options.out_dir.empty()) out = options.out_dir;
-  const std::string file = config.get_string("initial");
+  const auto [codec, out, file, utterances] = read_codec_job(options, "heldout");
   const auto rate = static_cast<int>(codec.sample_rate_hz);
-  std::vector<NamedFile> files{{"initial", file}};
-  const std::vector<Part> parts = read_parts(config.sub("data"), "heldout", rate, files);
-  config.ignore_rest();
-  require_files(config, files);
-  const std::vector<Utterance> utterances = load_parts(parts, "heldout");
-
   models::TensorMapReader reader(read_codec_weights(file), file);
   const codecs::ConvNextEncoder encoder(codec, models::WeightScope(reader, "encoder."));
   const codecs::ConvNextDecoder decoder(codec, models::WeightScope(reader, "decoder."));

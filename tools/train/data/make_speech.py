@@ -668,7 +668,10 @@ def choose_takes(store, spec, cache, folder):
         return
     sound = {k: soundfile.read(store.out / lines[k]["file"], dtype="float32")[0] for k in units}
     composed = {text: [unit_id(agent, u) for u in some] for text, some in spec.composed.items()}
-    engine, listener = Kokoro(cache), unit_takes.Listener(folder, AGENT_RATE_HZ)
+    try:
+        engine, listener = Kokoro(cache), unit_takes.Listener(folder, AGENT_RATE_HZ)
+    except ImportError as e:
+        raise SpeechError(f"--listener: {e} (pip install -r tools/judge/requirements.txt)") from None
 
     def keep(id_, take, samples):
         lines[id_]["take"] = take
@@ -725,6 +728,8 @@ def main():
     p.add_argument("--self-test", action="store_true", help="check the expander and the trimming, then exit")
     a = p.parse_args()
     if a.self_test:
+        import unit_takes
+        unit_takes.self_test()
         print("self-test: %d texts to train, %d held out, %d dialogs: ok" % domain_module.self_test(a.domain))
         return 0
     if not a.command:

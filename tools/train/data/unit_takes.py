@@ -106,3 +106,19 @@ def errors_of(reply, composed, texts, sound, listener):
 def errors_in(replies, unit, composed, texts, sound, listener):
     """Words of `unit` that were misheard in these replies."""
     return sum(e for reply in replies for u, e in errors_of(reply, composed, texts, sound, listener) if u == unit)
+
+
+def self_test():
+    order = ["A large", "latte", "with", "soy milk,", "coming up."]
+    assert blame(order, "A large latte with soy milk coming up.") == [0, 0, 0, 0, 0]
+    assert blame(order, "A large latte with si milk coming up.") == [0, 0, 0, 1, 0]
+    assert blame(order, "A large latte with soy milk and coming up.") == [0, 0, 0, 0, 1]
+    assert blame(["Twenty", "plus", "two", "is", "twenty", "two."], "20 plus 2 is 22.") == [0, 0, 0, 0, 0, 0]
+    assert blame(["D,", "O,", "G."], "D-O-L-G.") == [0, 0, 1]
+    places = replies_of({f"r{k}": ["a", "b"] if k % 2 else ["a"] for k in range(40)}, ["a", "b"], 1)
+    assert len(places["a"]) == len(places["b"]) == REPLIES_A_UNIT and all(int(r[1:]) % 2 for r in places["b"])
+    sound, kept = {"a": "good", "b": "bad"}, {}
+    choose(["a", "b"], {"r": ["a", "b"]}, {"a": "yes", "b": "no"}, sound,
+           type("Ears", (), {"heard": staticmethod(lambda samples: "yes no" if samples[1] == 0.88 else "yes now")}),
+           lambda unit, speed, lead_s: speed, lambda unit, take, x: kept.__setitem__(unit, (take, x)), lambda line: None, lambda: False)
+    assert kept == {"a": (0, None), "b": (2, 0.88)}, kept
