@@ -84,7 +84,13 @@ def main(url, wav):
         threading.Thread(target=lambda: text.extend(iter(lambda: client.stdout.read(1), "")), daemon=True).start()
         speaker = Loudspeaker(card)
         try:
-            time.sleep(4)
+            for _ in range(600):    # the package takes its time to load
+                if "connected" in "".join(text) or client.poll() is not None:
+                    break
+                time.sleep(0.1)
+            else:
+                raise SystemExit(f"the client is not connected within 60 s: {''.join(text)}")
+            time.sleep(1.5)
             begin = time.monotonic()
             card.play(wav).wait()
             asked = time.monotonic()
@@ -99,7 +105,7 @@ def main(url, wav):
             card.play(wav).wait()
             last = speaker.loud_since(over)
             stopped = next((a for a, b in zip(last, last[1:] + [over + 60]) if b - a > 0.4), over)
-            print(f"spoken over: silent {stopped - over:.2f} s after the first sound of the interruption")
+            print(f"spoken over: silent {stopped - over:.2f} s after the second player was started (its own delay included)")
             speaker.wait(time.monotonic() - 0.2, 15, "an answer to the interruption", lambda loud: len(loud) > 20)
             if client.poll() is not None:
                 raise SystemExit(f"the client ended: {''.join(text)}")
