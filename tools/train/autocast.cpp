@@ -4,26 +4,30 @@
 #include <ATen/autocast_mode.h>
 #include <torch/version.h>
 
+#include <cstdio>
+
 namespace duet::train {
 namespace {
 
-bool is_enabled() {
+// LibTorch 1.13 refuses bf16 beside fp32 weights in some kernels (layer norm): fp32 there.
 #if TORCH_VERSION_MAJOR >= 2
-  return at::autocast::is_autocast_enabled(at::kCPU);
-#else
-  return at::autocast::is_cpu_enabled();
-#endif
-}
+bool is_enabled() { return at::autocast::is_autocast_enabled(at::kCPU); }
 
 void set_enabled(bool enabled) {
-#if TORCH_VERSION_MAJOR >= 2
   at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
   at::autocast::set_autocast_enabled(at::kCPU, enabled);
-#else
-  at::autocast::set_autocast_cpu_dtype(at::kBFloat16);
-  at::autocast::set_cpu_enabled(enabled);
-#endif
 }
+#else
+bool is_enabled() { return false; }
+
+void set_enabled(bool enabled) {
+  static bool is_told = false;
+  if (enabled && !is_told)
+    std::fprintf(stderr, "bf16 needs LibTorch 2: this is %s, training goes on in fp32\n",
+                 TORCH_VERSION);
+  is_told = is_told || enabled;
+}
+#endif
 
 }  // namespace
 

@@ -3,7 +3,7 @@
 namespace duet::train {
 
 /// While alive, CPU autocast to bf16 on this thread (if `enabled`): matrix products in bf16, sums
-/// and norms in fp32.
+/// and norms in fp32. With LibTorch 1.13 it does nothing and says so once.
 class Autocast {
  public:
   explicit Autocast(bool enabled);
