@@ -31,8 +31,8 @@ import sphn
 import websockets
 
 from served import Server
+from talker import PIECE, RATE, Talker
 
-RATE, PIECE = 24000, 1920
 TALK = (3000 * np.sin(np.arange(PIECE) * 0.05)).astype(np.int16)
 counts = {}
 
@@ -41,53 +41,9 @@ def count(name):
     counts[name] = counts.get(name, 0) + 1
 
 
-class Good:
-    """A steady Moshi client: two seconds of tone, three of silence, over and over."""
-
-    def __init__(self, url):
-        self.url, self.sent, self.got, self.gaps, self.failure = url, 0, 0, [], None
-
-    async def receive(self, link):
-        last = None
-        async for message in link:
-            if message[0] != 1:
-                continue
-            now = time.monotonic()
-            if last is not None:
-                self.gaps.append(now - last)
-            last = now
-            self.got += 1
-
-    async def run(self, end):
-        """Moshi's conversations end after six minutes: a new one every five."""
-        try:
-            while time.monotonic() < end:
-                try:
-                    await self.talk(min(end, time.monotonic() + 300))
-                except websockets.ConnectionClosedError as error:
-                    if error.rcvd is None or error.rcvd.code != 1013:
-                        raise
-                    count("good client refused for a moment")  # The others were quicker to take its seat.
-                    await asyncio.sleep(0.2)
-        except (OSError, websockets.WebSocketException) as error:
-            self.failure = repr(error)
-
-    async def talk(self, end):
-        writer = sphn.OpusStreamWriter(RATE)
-        async with websockets.connect(self.url) as link:
-            while (await link.recv())[0] != 0:
-                pass
-            receiving = asyncio.create_task(self.receive(link))
-            begin, at = time.monotonic(), 0
-            while time.monotonic() < end:
-                loud = at % 63 < 25
-                data = writer.append_pcm((TALK if loud else 0 * TALK).astype(np.float32) / 32768.0)
-                await link.send(b"\x01" + (data if data is not None else writer.read_bytes()))
-                at += 1
-                self.sent += 1
-                await asyncio.sleep(max(0.0, begin + at * PIECE / RATE - time.monotonic()))
-            await asyncio.sleep(1.0)
-            receiving.cancel()
+def good_client(url):
+    """Two seconds of tone, three of silence, over and over."""
+    return Talker(url, np.stack([TALK if at < 25 else 0 * TALK for at in range(63)]).astype(np.float32) / 32768.0)
 
 
 def append(pcm):
@@ -232,7 +188,7 @@ async def play(server, arguments):
     url = f"ws://127.0.0.1:{server.port}"
     begin = time.monotonic()
     end = begin + 60 * arguments.minutes
-    good = [Good(url + "/api/chat?max_steps=4500") for _ in range(arguments.good)]
+    good = [good_client(url + "/api/chat?max_steps=4500") for _ in range(arguments.good)]
     tasks = [asyncio.create_task(one.run(end)) for one in good]
     await asyncio.sleep(12 * arguments.minutes)
     alone = await asyncio.to_thread(server.metrics)
@@ -282,6 +238,8 @@ def main():
     before = late(alone)
     missed = late(metrics, alone)
     growth = max(sizes[-3:]) - min(sizes[:3])
+    if refused := sum(one.refused for one in good):
+        counts["good client refused for a moment"] = refused
     print(f"faults: {counts}")
     print(f"good clients: {len(good)}, frames sent {sent}, got {got}, gap p50 {np.percentile(gaps, 50):.0f} "
           f"p99 {np.percentile(gaps, 99):.0f} max {gaps.max():.0f} ms, failures {[one.failure for one in good if one.failure]}")

@@ -6,10 +6,11 @@
         tests/clients/load.py --sessions 4 --minutes 1 build/release/tests/duet_fake_serve step_us=20000
 
 SERVER is started with a free port and --sessions seats. Each client speaks Moshi's protocol in real time: the question
-(default: a recorded order), nine seconds of silence, over and over, starting at another moment each. The way of a frame, from the sending of the message that completes it to the answer's
-arrival, holds the network, Opus, the wait for a batch and the step; less the mean time of a step (the server's metrics) it is
-what the server adds. (A message completes a frame when the answer comes within 80 ms; more is counted as late steps.) After two fifths of the time one more
-client knocks and must be refused at once. Exit code 1 when frames are lost, a client fails, or the one too many is not refused.
+(default: a recorded order), nine seconds of silence, over and over, starting at another moment each. The way of a frame,
+from the sending of the message that completes it to the answer's arrival, holds the network, Opus, the wait for a batch and
+the step; less the mean time of a step (the server's metrics) it is what the server adds. (A message completes a frame when
+the answer comes within 80 ms; more is counted as late steps.) After two fifths of the time one more client knocks and must be
+refused at once. Exit code 1 when frames are lost, a client fails, or the one too many is not refused.
 """
 import argparse
 import asyncio
@@ -23,52 +24,7 @@ import sphn
 import websockets
 
 from served import QUESTION, Server
-
-RATE, PIECE = 24000, 1920
-
-
-class Talker:
-    def __init__(self, url, speech, delay):
-        self.url, self.speech, self.delay = url, speech, delay
-        self.sent, self.got, self.ways, self.failure, self.last_sent = 0, 0, [], None, 0.0
-
-    async def receive(self, link):
-        async for message in link:
-            if message[0] == 1:
-                self.got += 1
-                self.ways.append((time.monotonic(), time.monotonic() - self.last_sent))
-
-    async def run(self, end):
-        await asyncio.sleep(self.delay)
-        try:
-            while time.monotonic() < end:
-                try:
-                    await self.talk(min(end, time.monotonic() + 300))   # Moshi's conversations end after six minutes
-                except websockets.ConnectionClosedError as error:
-                    if error.rcvd is None or error.rcvd.code != 1013:
-                        raise
-                    await asyncio.sleep(0.2)    # the seat it has just left is not free yet
-        except (OSError, websockets.WebSocketException) as error:
-            self.failure = repr(error)
-
-    async def talk(self, end):
-        writer = sphn.OpusStreamWriter(RATE)
-        async with websockets.connect(self.url) as link:
-            while (await link.recv())[0] != 0:
-                pass
-            receiving = asyncio.create_task(self.receive(link))
-            begin, at = time.monotonic(), 0
-            while time.monotonic() < end and not receiving.done():
-                piece = self.speech[at % len(self.speech)]
-                data = writer.append_pcm(piece)
-                data = data if data is not None else writer.read_bytes()
-                self.last_sent = time.monotonic()
-                await link.send(b"\x01" + data)
-                at += 1
-                self.sent += 1
-                await asyncio.sleep(max(0.0, begin + at * PIECE / RATE - time.monotonic()))
-            await asyncio.sleep(1.0)
-            receiving.cancel()
+from talker import PIECE, RATE, Talker
 
 
 async def one_too_many(url):

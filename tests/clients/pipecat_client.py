@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 from pipecat.frames.frames import (EndFrame, ErrorFrame, InputAudioRawFrame, ProposedUserStartedSpeakingFrame, TTSAudioRawFrame,
-                                   TTSStartedFrame, TTSStoppedFrame, TTSTextFrame)
+                                   TTSStartedFrame, TTSTextFrame)
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.frame_processor import FrameProcessor

@@ -5,22 +5,14 @@
 #include <fstream>
 
 #include "runtime/core/error.h"
+#include "tests/support/temp_dir.h"
 
 using duet::core::ConfigError;
 using duet::core::ConfigReader;
 using duet::core::LoadError;
+using duet::support::error_of;
 
 namespace {
-
-template <typename Error, typename F>
-std::string error_of(F&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 ConfigReader yaml(const std::string& text) { return ConfigReader::parse(text, "m.yaml"); }
 ConfigReader json(const std::string& text) { return ConfigReader::parse(text, "m.json"); }
