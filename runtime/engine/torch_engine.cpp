@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
+#include <dlfcn.h>
 
 #include <algorithm>
 #include <cmath>
@@ -26,6 +27,14 @@ void prepare_thread() {
   at::set_num_threads(1);
   at::globalContext().setFlushDenormal(true);
   is_prepared = true;
+}
+
+/// OpenBLAS has threads of its own, which LibTorch's setting does not reach: steps on several
+/// threads would wait for each other in its pool. Of the whole process; other libraries have no
+/// such symbol.
+void use_one_blas_thread() {
+  if (void* set = dlsym(RTLD_DEFAULT, "openblas_set_num_threads"))
+    reinterpret_cast<void (*)(int)>(set)(1);
 }
 
 std::span<const float> row(const at::Tensor& logits, int64_t index) {
@@ -394,6 +403,7 @@ class TorchEngine : public runtime::Engine {
  public:
   explicit TorchEngine(EngineParts parts) : parts_(std::move(parts)) {
     check_parts(parts_);
+    use_one_blas_thread();
     info_.input_rate_hz = static_cast<int>(models::kUserSampleRateHz);
     info_.output_rate_hz = static_cast<int>(parts_.codec->sample_rate_hz());
     info_.block_samples = static_cast<int>(kBlock);
