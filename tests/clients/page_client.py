@@ -3,7 +3,8 @@
 
 Run by hand:  pip install websockets     (and Debian's chromium)
               duet serve & python3 tests/clients/page_client.py http://127.0.0.1:8998/ QUESTION.wav OUT [SECONDS]
-Presses Talk by the keyboard, waits, records, stops. Exit code 1 when no words of the agent came.
+Presses Talk by the keyboard, waits, records; then its connection is cut, and the conversation must go on on the next one;
+stops. Exit code 1 when no words of the agent came, before the cut or after it.
 """
 import asyncio
 import base64
@@ -12,11 +13,46 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import urllib.parse
 import urllib.request
 
 import websockets
 
 PORT = 9333
+
+
+class Wire:
+    """Stands between the browser and the server; cut() breaks off all connections."""
+
+    def __init__(self, host, port):
+        self.host, self.port, self.writers, self.tasks = host, port, [], set()
+
+    async def open(self):
+        self.server = await asyncio.start_server(self.carry, "127.0.0.1", 0)
+        return self.server.sockets[0].getsockname()[1]
+
+    async def carry(self, reader, writer):
+        far_reader, far_writer = await asyncio.open_connection(self.host, self.port)
+        self.writers += [writer, far_writer]
+        for pump in (self.pump(reader, far_writer), self.pump(far_reader, writer)):
+            task = asyncio.create_task(pump)
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    @staticmethod
+    async def pump(reader, writer):
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        writer.close()
+
+    def cut(self):
+        for writer in self.writers:
+            writer.transport.abort()
+        self.writers = []
 
 
 class Page:
@@ -37,6 +73,12 @@ class Page:
         result = await self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         return result["result"].get("value", result)
 
+    async def text(self, element):
+        return await self.eval(f"document.getElementById('{element}').textContent")
+
+    async def agent_turns(self):
+        return await self.eval("document.querySelectorAll('.turn.agent').length")
+
     async def screenshot(self, path, width, height, mobile):
         await self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
                         deviceScaleFactor=1, mobile=mobile)
@@ -44,7 +86,24 @@ class Page:
         pathlib.Path(path).write_bytes(base64.b64decode(data["data"]))
 
 
+async def resumes(page, wire, out, seconds):
+    """The connection goes, and comes again: the same session goes on."""
+    session, turns = await page.text("session"), await page.agent_turns()
+    wire.cut()
+    await asyncio.sleep(0.1)
+    await page.screenshot(f"{out}/page-lost.png", 900, 700, False)
+    print("after the cut:", await page.text("status"))
+    await asyncio.sleep(seconds)
+    status, after = await page.text("status"), await page.agent_turns()
+    print(f"later: {status}; turns of the agent {turns}, then {after}")
+    assert status == "Listening" and await page.text("session") == session, "not resumed"
+    assert after > turns, "no words of the agent after the cut"
+
+
 async def main(url, wav, out, seconds):
+    place = urllib.parse.urlsplit(url)
+    wire = Wire(place.hostname, place.port)
+    url = f"http://127.0.0.1:{await wire.open()}/"
     with tempfile.TemporaryDirectory() as profile:
         browser = subprocess.Popen([
             "chromium", "--headless=new", "--no-sandbox", f"--remote-debugging-port={PORT}",
@@ -64,13 +123,16 @@ async def main(url, wav, out, seconds):
                 page = Page(socket)
                 await page.call("Runtime.enable")
                 await page.call("Page.bringToFront")
-                await page.eval("new Promise(r => document.readyState === 'complete' ? r() : addEventListener('load', r))")
+                for _ in range(150):
+                    if await page.eval("document.readyState === 'complete' && document.getElementById('talk') !== null"):
+                        break
+                    await asyncio.sleep(0.2)
                 await page.eval("document.getElementById('talk').focus()")
                 for kind in ("keyDown", "keyUp"):  # The Enter key: reachable by the keyboard.
                     await page.call("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", text="\r" if kind == "keyDown" else "",
                                     windowsVirtualKeyCode=13)
                 await asyncio.sleep(3)
-                print("after Enter:", await page.eval("document.getElementById('status').textContent"))
+                print("after Enter:", await page.text("status"))
                 await page.eval("document.getElementById('record').click()")
                 await asyncio.sleep(seconds)
                 await page.screenshot(f"{out}/page.png", 900, 700, False)
@@ -86,6 +148,9 @@ async def main(url, wav, out, seconds):
                 facts = json.loads(facts)
                 assert any(turn.startswith("turn agent") for turn in facts["turns"]), "no words of the agent"
                 assert facts["download"] and not facts["overflow"]
+                await resumes(page, wire, out, seconds)
+                await page.eval("document.getElementById('talk').click()")
+                print("after Stop:", await page.text("status"))
         finally:
             browser.terminate()
             browser.wait(10)

@@ -1,5 +1,8 @@
-// The page's conversation: OpenAI Realtime events with PCM16 at 24 kHz over one WebSocket.
+// The page's conversation: OpenAI Realtime events with PCM16 at 24 kHz over a WebSocket, with the duplex extensions: a
+// connection that drops is made again and the conversation goes on where it stood.
 const RATE = 24000;
+const LOST_AFTER_MS = 30000;  // The server keeps a dropped conversation so long by default.
+const ACK_EVERY = 32;         // Events; half a minute of speech is kept by the server for those that did not come.
 const MAX_RECORDED_S = 1800;
 const $ = (id) => document.getElementById(id);
 const ui = Object.fromEntries(['status', 'talk', 'mute', 'record', 'download', 'latency', 'session',
@@ -55,11 +58,24 @@ function write(id, who, text, whole = false) {
 
 // What each event of the server does to the page.
 const on = {
+  'session.queued': ({position}) => say(`All conversations are taken: you are number ${position} in line`),
   'session.created': (event) => {
-    ui.session.textContent = event.session.id;
+    ui.session.textContent = call.id = event.session.id;
+    call.token = event.resume_token;
     call.send({type: 'session.update', session: {type: 'realtime', audio: {input: {transcription: {model: 'default'}}}}});
   },
   'session.updated': () => say('Listening'),
+  'session.resumed': (event) => {
+    call.token = event.resume_token;
+    call.lostAt = null;
+    say('Listening');
+  },
+  'session.go_away': ({reason, time_left_s}) => say(
+    `${{idle: 'It is very quiet', shutdown: 'The server is closing', session_length: 'Time is nearly up'}[reason] || reason}: this conversation ends in ${Math.round(time_left_s)} s`),
+  'session.replaced': () => {
+    call.send = null;  // It is not this page's to close any more.
+    stop('The conversation goes on elsewhere');
+  },
   'input_audio_buffer.speech_started': () => { call.userStopped = null; },
   'input_audio_buffer.speech_stopped': () => {},
   'conversation.item.input_audio_transcription.delta': (event) => write(event.item_id, 'you', event.delta),
@@ -128,6 +144,8 @@ function stopRecording() {
 function stop(text, bad = false) {
   if (!call) return;
   stopRecording();
+  clearTimeout(call.retry);
+  call.send && call.send({type: 'session.close'});  // Else the server would keep the seat for a while.
   call.socket && call.socket.close();
   call.stream && call.stream.getTracks().forEach((track) => track.stop());
   call.context && call.context.close();
@@ -144,17 +162,28 @@ function connect() {
   const protocols = ['realtime'];
   if (ui.key.value) protocols.push(`openai-insecure-api-key.${ui.key.value}`);
   const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
-  const socket = new WebSocket(`${scheme}://${location.host}/v1/realtime`, protocols);
+  const resumes = call.token ? `&autostart=0&resume=${encodeURIComponent(call.id)}` : '';
+  const socket = new WebSocket(`${scheme}://${location.host}/v1/realtime?duplex=1${resumes}`, protocols);
   const mine = call;
   mine.socket = socket;
   mine.send = (event) => socket.readyState === WebSocket.OPEN && socket.send(JSON.stringify(event));
+  socket.onopen = () => resumes && mine.send({type: 'session.resume', session_id: mine.id, resume_token: mine.token,
+    last_received_server_event_seq: mine.seq});
   socket.onmessage = ({data}) => {
-    if (call !== mine) return;
+    if (call !== mine || mine.socket !== socket) return;
     const event = JSON.parse(data);
+    if (event.server_event_seq > mine.seq) {
+      mine.seq = event.server_event_seq;
+      if (mine.seq - mine.acked >= ACK_EVERY) {
+        mine.acked = mine.seq;
+        mine.send({type: 'session.event_ack', server_event_seq: mine.seq});
+      }
+    }
     (on[event.type] || (() => {}))(event);
   };
   socket.onclose = ({code, reason}) => {
-    if (call !== mine) return;
+    if (call !== mine || mine.socket !== socket) return;
+    if (code === 1006 && mine.token) return reconnect();
     const why = code === 1013 ? 'All conversations are taken. Try again in a moment.'
       : code === 1006 ? 'No connection. Is the server running, and the key right?'
       : `The conversation has ended${reason ? `: ${reason}` : ''}`;
@@ -162,8 +191,18 @@ function connect() {
   };
 }
 
+// The connection went without a word. The server lets the conversation stand still and takes it up again.
+function reconnect() {
+  const now = performance.now();
+  call.lostAt ??= now;
+  if (now - call.lostAt > LOST_AFTER_MS) return stop('The connection was lost', true);
+  say('The connection was lost: trying to take the conversation up again', true);
+  call.retry = setTimeout(connect, now - call.lostAt < 1000 ? 200 : 1000);
+}
+
 async function start() {
-  call = {lines: new Map(), pieces: [], recording: false, muted: false, agentQuiet: true};
+  call = {lines: new Map(), pieces: [], recording: false, muted: false, agentQuiet: true,
+    id: '', token: '', seq: 0, acked: 0, lostAt: null};
   const mine = call;
   ui.talk.textContent = 'Stop';
   ui.transcript.querySelectorAll('.turn').forEach((line) => line.remove());
@@ -212,3 +251,4 @@ ui.record.onclick = () => {
   ui.record.setAttribute('aria-pressed', 'true');
   ui.record.textContent = 'Stop recording';
 };
+addEventListener('pagehide', () => stop('Not connected'));
