@@ -95,6 +95,7 @@ std::string Metrics::to_text() const {
       "counter", messages_discarded);
   one("duet_bad_messages_total", "Messages that could not be understood.", "counter", bad_messages);
   step_seconds.write(text, "duet_step_seconds", "Time of one step of the model.");
+  wait_seconds.write(text, "duet_wait_seconds", "From the moment a step was due to its beginning.");
   lag_seconds.write(text, "duet_lag_seconds", "From the moment a step was due to its end.");
   reply_seconds.write(text, "duet_reply_seconds",
                       "User's end of speech to the agent's turn, on the input's clock.");

@@ -34,6 +34,7 @@ struct Metrics {
       bytes_received{0}, bytes_sent{0}, messages_received{0}, messages_sent{0},
       messages_discarded{0}, bad_messages{0};
   Histogram step_seconds;   ///< Time of one step of the model.
+  Histogram wait_seconds;   ///< From the moment a step was due to its beginning.
   Histogram lag_seconds;    ///< From the moment a step was due to its end.
   Histogram reply_seconds;  ///< User's end of speech to the first step of the agent's turn.
   Histogram stop_seconds;   ///< User's onset while the agent speaks to the end of its turn.

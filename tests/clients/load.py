@@ -7,8 +7,9 @@
 
 SERVER is started with a free port and --sessions seats. Each client speaks Moshi's protocol in real time: the question
 (default: a recorded order), nine seconds of silence, over and over, starting at another moment each. The way of a frame,
-from the sending of the message that completes it to the answer's arrival, holds the network, Opus, the wait for a batch and
-the step; less the mean time of a step (the server's metrics) it is what the server adds. (A message completes a frame when
+from the sending of the message that completes it to the answer's arrival, holds the network, Opus, the wait for an inference
+thread and the step; less the mean time of a step (the server's metrics) it is what the server adds, and how much longer
+than usual the step took. The wait by itself comes from the server's metrics. (A message completes a frame when
 the answer comes within 80 ms; more is counted as late steps.) After two fifths of the time one more client knocks and must be
 refused at once. Exit code 1 when frames are lost, a client fails, or the one too many is not refused.
 """
@@ -86,16 +87,18 @@ def main():
     since = lambda name: metrics[name] - before.get(name, 0.0)
     missed = since("duet_deadline_misses_total") / max(1, since("duet_steps_total"))
     step_ms = 1000 * since("duet_step_seconds_sum") / max(1, since("duet_step_seconds_count"))
+    waits = since("duet_wait_seconds_count")
+    waited_10ms = 1 - since('duet_wait_seconds_bucket{le="0.01"}') / max(1, waits)
     failures = [one.failure for one in talkers if one.failure]
     result = {"sessions": arguments.sessions, "minutes": arguments.minutes, "frames_sent": sent, "frames_got": got,
               "steps": int(since("duet_steps_total")), "late_share": missed,
               "way_ms": {"p50": float(np.percentile(ways, 50)), "p99": float(np.percentile(ways, 99)), "max": float(ways.max())},
-              "step_ms": step_ms, "session_mib": session_mib, "refused_after_s": refused_s,
+              "step_ms": step_ms, "waited_over_10ms_share": waited_10ms, "session_mib": session_mib, "refused_after_s": refused_s,
               "way_after_refusal_ms": float(after_knock.max())}
     print(f"{arguments.sessions} sessions for {arguments.minutes:g} min: frames sent {sent}, got {got}; {result['steps']} steps, late {100 * missed:.3f} %; "
           f"failures {failures}")
     print(f"a frame's way: p50 {result['way_ms']['p50']:.1f}, p99 {result['way_ms']['p99']:.1f}, longest {result['way_ms']['max']:.1f} ms; the step takes "
-          f"{step_ms:.1f} ms in the mean; added p50 {result['way_ms']['p50'] - step_ms:.1f}, p99 {result['way_ms']['p99'] - step_ms:.1f} ms (the step's own spread included)")
+          f"{step_ms:.1f} ms in the mean; added p50 {result['way_ms']['p50'] - step_ms:.1f}, p99 {result['way_ms']['p99'] - step_ms:.1f} ms (the step's own spread included); {100 * waited_10ms:.2f} % of steps waited more than 10 ms for a thread")
     print(f"one too many was refused after {1000 * refused_s:.0f} ms; the others' longest way in the second after it {after_knock.max():.1f} ms; "
           f"memory of a session {session_mib:.1f} MiB; exit code {code}")
     if arguments.json:
