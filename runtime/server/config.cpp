@@ -40,6 +40,7 @@ bool is_loopback(const std::string& address) {
 void ServerConfig::validate() const {
   check_range("port", port, 0, 65535);
   check_range("max_sessions", max_sessions, 0, 1024);
+  check_range("inference_threads", inference_threads, 0, 256);
   check_range("network_threads", network_threads, 1, 64);
   check_range("limits.max_session_s", limits.max_session_s, 1.0, 1e7);
   check_range("limits.idle_s", limits.idle_s, 1.0, 1e7);
@@ -75,6 +76,7 @@ ServerConfig read_server_config(const core::ConfigReader& reader) {
   config.address = reader.get_string("address", config.address);
   integer("port", config.port);
   integer("max_sessions", config.max_sessions);
+  integer("inference_threads", config.inference_threads);
   integer("network_threads", config.network_threads);
   config.tokens = reader.get_string_list("tokens", config.tokens);
   config.allow_anonymous = reader.get_bool("allow_anonymous", config.allow_anonymous);
@@ -136,6 +138,7 @@ std::string to_yaml(const ServerConfig& config) {
   std::ostringstream text;
   text << std::boolalpha << "address: \"" << config.address << "\"\nport: " << config.port
        << "\nmax_sessions: " << config.max_sessions
+       << "\ninference_threads: " << config.inference_threads
        << "\nnetwork_threads: " << config.network_threads << "\n# tokens: " << config.tokens.size()
        << " set, not shown\nallow_anonymous: " << config.allow_anonymous
        << "\norigins: " << yaml_list(config.origins) << "\nhosts: " << yaml_list(config.hosts)

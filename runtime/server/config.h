@@ -15,6 +15,7 @@ struct ServerConfig {
   std::string address = "127.0.0.1";  ///< To listen on.
   int port = 8998;                    ///< Moshi's; 0: any free one.
   int max_sessions = 0;               ///< 0: measured at start.
+  int inference_threads = 0;          ///< That step the model; 0: one a core.
   int network_threads = 1;
   std::vector<std::string> tokens = {};   ///< One of them must be shown; none: anybody may connect.
   bool allow_anonymous = false;           ///< Needed to listen beyond loopback without tokens.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <condition_variable>
+#include <functional>
+#include <future>
 #include <mutex>
 #include <random>
 #include <utility>
@@ -30,6 +32,32 @@ float rms(std::span<const float> block) {
   for (const float x : block) sum += static_cast<double>(x) * static_cast<double>(x);
   return static_cast<float>(
       std::sqrt(sum / static_cast<double>(std::max<std::size_t>(1, block.size()))));
+}
+
+double time_steps(const runtime::Engine& engine, int num_sessions, int num_steps) {
+  std::vector<std::unique_ptr<runtime::Session>> sessions;
+  std::vector<float> block(static_cast<std::size_t>(engine.info().block_samples));
+  std::vector<runtime::StepOutput> out(static_cast<std::size_t>(num_sessions));
+  std::vector<runtime::StepJob> jobs;
+  for (int i = 0; i < num_sessions; ++i) {
+    sessions.push_back(engine.make_session({}));
+    jobs.push_back({.session = sessions.back().get(),
+                    .block = block,
+                    .out = &out[static_cast<std::size_t>(i)],
+                    .error = {}});
+  }
+  std::mt19937 random(1);
+  std::normal_distribution<float> noise(0.0F, 0.05F);
+  constexpr int kWarmUp = 5;
+  Clock::time_point begin = Clock::now();
+  for (int i = -kWarmUp; i < num_steps; ++i) {
+    if (i == 0) begin = Clock::now();
+    for (float& x : block) x = noise(random);
+    engine.step_together(jobs);
+    for (const runtime::StepJob& job : jobs)
+      if (!job.error.empty()) throw runtime::StepError(job.error);
+  }
+  return seconds(Clock::now() - begin) / num_steps;
 }
 
 }  // namespace
@@ -112,33 +140,34 @@ void Seat::leave() noexcept {
   signal_->wake();
 }
 
-struct Scheduler::Waiting {
-  std::mutex mutex;
-  std::vector<std::shared_ptr<Seat>> seats;
-};
-
-Scheduler::Scheduler(const runtime::Engine& engine, Metrics& metrics, int max_sessions)
+Scheduler::Scheduler(const runtime::Engine& engine, Metrics& metrics, int max_sessions,
+                     int num_threads)
     : engine_(&engine),
       metrics_(&metrics),
       max_sessions_(max_sessions),
       period_(duration_cast<Clock::duration>(duration<double>(engine.info().step_seconds))),
       signal_(std::make_shared<WakeSignal>()),
-      waiting_(std::make_unique<Waiting>()),
-      silence_(static_cast<std::size_t>(engine.info().block_samples), 0.0F) {
-  if (max_sessions < 1)
-    throw core::ConfigError({.subject = "max_sessions",
+      silence_(static_cast<std::size_t>(engine.info().block_samples), 0.0F),
+      num_idle_(num_threads),
+      workers_(static_cast<std::size_t>(std::max(0, num_threads))) {
+  const auto require_one = [](const char* subject, int found) {
+    if (found >= 1) return;
+    throw core::ConfigError({.subject = subject,
                              .expected = "at least 1",
-                             .found = std::to_string(max_sessions),
+                             .found = std::to_string(found),
                              .file = {},
                              .hint = {}});
+  };
+  require_one("max_sessions", max_sessions);
+  require_one("inference_threads", num_threads);
   metrics_->capacity = max_sessions;
-  thread_ = std::thread([this] { run(); });
+  for (Worker& worker : workers_) worker.thread = std::thread([this, &worker] { run(worker); });
 }
 
 Scheduler::~Scheduler() {
   stop_ = true;
-  signal_->wake();
-  thread_.join();
+  signal_->wake();  // One thread, which wakes the next.
+  for (Worker& worker : workers_) worker.thread.join();
 }
 
 std::shared_ptr<Seat> Scheduler::admit(SeatOptions options) {
@@ -160,21 +189,17 @@ std::shared_ptr<Seat> Scheduler::admit(SeatOptions options) {
   metrics_->sessions_admitted.fetch_add(1, std::memory_order_relaxed);
   metrics_->sessions.fetch_add(1, std::memory_order_relaxed);
   {
-    const std::lock_guard lock(waiting_->mutex);
-    waiting_->seats.push_back(seat);
+    const std::lock_guard lock(mutex_);
+    seats_.push_back(seat);
   }
   signal_->wake();
   return seat;
 }
 
-void Scheduler::adopt_and_remove() {
-  {
-    const std::lock_guard lock(waiting_->mutex);
-    for (auto& seat : waiting_->seats) seats_.push_back(std::move(seat));
-    waiting_->seats.clear();
-  }
+void Scheduler::remove_left() {
   const std::size_t before = seats_.size();
-  std::erase_if(seats_, [](const auto& seat) { return seat->has_left_.load(); });
+  std::erase_if(seats_,
+                [](const auto& seat) { return !seat->is_stepping_ && seat->has_left_.load(); });
   const auto removed = static_cast<int>(before - seats_.size());
   num_sessions_.fetch_sub(removed);
   metrics_->sessions.fetch_sub(removed, std::memory_order_relaxed);
@@ -205,39 +230,58 @@ Scheduler::Choice Scheduler::next_step(Seat& seat, Clock::time_point now) const 
   return {&seat, is_streaming ? nominal + kGrace : nominal, nominal, false};
 }
 
-/// Into chosen_: all steps that are due; where none is, the first of those that a client sent
-/// ahead.
-void Scheduler::choose(Clock::time_point now, Clock::time_point& next) {
-  chosen_.clear();
+/// This thread's share of the steps that are due; where none is, the first of those that a client
+/// sent ahead. `next`: when the first of the others is due.
+void Scheduler::choose(std::vector<Choice>& chosen, Clock::time_point now,
+                       Clock::time_point& next) {
   Choice ahead;
   for (const auto& seat : seats_) {
+    if (seat->is_stepping_) continue;
     const Choice choice = next_step(*seat, now);
     if (choice.seat == nullptr) continue;
     if (choice.due <= now)
-      chosen_.push_back(choice);
+      chosen.push_back(choice);
     else if (!choice.has_block)
       next = std::min(next, choice.due);
     else if (ahead.seat == nullptr || choice.due < ahead.due)
       ahead = choice;
   }
-  if (chosen_.empty() && ahead.seat != nullptr) chosen_.push_back(ahead);
-  if (chosen_.size() <= kMaxShared) return;
-  std::stable_sort(chosen_.begin(), chosen_.end(),
+  if (chosen.empty() && ahead.seat != nullptr) chosen.push_back(ahead);
+  const auto num_free = static_cast<std::size_t>(num_idle_) + 1;
+  const std::size_t share = std::min((chosen.size() + num_free - 1) / num_free, kMaxShared);
+  if (chosen.size() <= share) return;
+  std::stable_sort(chosen.begin(), chosen.end(),
                    [](const Choice& a, const Choice& b) { return a.due < b.due; });
-  chosen_.resize(kMaxShared);
+  chosen.resize(share);
 }
 
-void Scheduler::run() {
+/// Gives back what the worker has done and takes its next steps.
+void Scheduler::take_work(Worker& worker, Clock::time_point& next) {
+  const std::lock_guard lock(mutex_);
+  if (worker.chosen.empty()) --num_idle_;
+  for (const Choice& choice : worker.chosen) choice.seat->is_stepping_ = false;
+  worker.chosen.clear();
+  remove_left();
+  const Clock::time_point now = Clock::now();
+  next = now + std::chrono::seconds(1);
+  choose(worker.chosen, now, next);
+  for (const Choice& choice : worker.chosen) choice.seat->is_stepping_ = true;
+  if (worker.chosen.empty())
+    ++num_idle_;
+  else if (num_idle_ > 0)
+    signal_->wake();  // Another sees to what was left, and to who is due meanwhile.
+}
+
+void Scheduler::run(Worker& worker) {
   while (!stop_.load()) {
-    adopt_and_remove();
-    const Clock::time_point now = Clock::now();
-    Clock::time_point next = now + std::chrono::seconds(1);
-    choose(now, next);
-    if (chosen_.empty())
+    Clock::time_point next;
+    take_work(worker, next);
+    if (worker.chosen.empty())
       signal_->wait_until(next);
     else
-      step_chosen();
+      step_chosen(worker);
   }
+  signal_->wake();
 }
 
 /// What the network side asks of the session: an end at once, words at once, a turn when its time
@@ -280,17 +324,18 @@ runtime::StepJob Scheduler::prepare(Seat& seat, std::vector<float>& buffer) {
   return {.session = seat.session_.get(), .block = input, .out = &slot.out, .error = {}};
 }
 
-void Scheduler::step_chosen() {
-  jobs_.clear();
-  if (blocks_.size() < chosen_.size()) blocks_.resize(chosen_.size());
-  for (std::size_t i = 0; i < chosen_.size(); ++i)
-    jobs_.push_back(prepare(*chosen_[i].seat, blocks_[i]));
+void Scheduler::step_chosen(Worker& worker) {
+  auto& [chosen, jobs, blocks, thread] = worker;
+  jobs.clear();
+  if (blocks.size() < chosen.size()) blocks.resize(chosen.size());
+  for (std::size_t i = 0; i < chosen.size(); ++i)
+    jobs.push_back(prepare(*chosen[i].seat, blocks[i]));
   const Clock::time_point begin = Clock::now();
-  engine_->step_together(jobs_);
+  engine_->step_together(jobs);
   const Clock::time_point end = Clock::now();
   metrics_->shared_steps.fetch_add(1, std::memory_order_relaxed);
   metrics_->step_seconds.observe(seconds(end - begin));
-  for (std::size_t i = 0; i < chosen_.size(); ++i) finish(chosen_[i], jobs_[i], begin, end);
+  for (std::size_t i = 0; i < chosen.size(); ++i) finish(chosen[i], jobs[i], begin, end);
 }
 
 void Scheduler::finish(const Choice& choice, const runtime::StepJob& job, Clock::time_point begin,
@@ -306,6 +351,7 @@ void Scheduler::finish(const Choice& choice, const runtime::StepJob& job, Clock:
   }
   metrics_->steps.fetch_add(1, std::memory_order_relaxed);
   if (choice.due <= begin) {
+    metrics_->wait_seconds.observe(seconds(begin - choice.due));
     metrics_->lag_seconds.observe(seconds(end - choice.due));
     if (end - choice.due > period_)
       metrics_->deadline_misses.fetch_add(1, std::memory_order_relaxed);
@@ -318,30 +364,15 @@ void Scheduler::finish(const Choice& choice, const runtime::StepJob& job, Clock:
   if (seat.options_.on_step) seat.options_.on_step();
 }
 
-double measure_step_seconds(const runtime::Engine& engine, int num_sessions, int num_steps) {
-  std::vector<std::unique_ptr<runtime::Session>> sessions;
-  std::vector<float> block(static_cast<std::size_t>(engine.info().block_samples));
-  std::vector<runtime::StepOutput> out(static_cast<std::size_t>(num_sessions));
-  std::vector<runtime::StepJob> jobs;
-  for (int i = 0; i < num_sessions; ++i) {
-    sessions.push_back(engine.make_session({}));
-    jobs.push_back({.session = sessions.back().get(),
-                    .block = block,
-                    .out = &out[static_cast<std::size_t>(i)],
-                    .error = {}});
-  }
-  std::mt19937 random(1);
-  std::normal_distribution<float> noise(0.0F, 0.05F);
-  constexpr int kWarmUp = 5;
-  Clock::time_point begin = Clock::now();
-  for (int i = -kWarmUp; i < num_steps; ++i) {
-    if (i == 0) begin = Clock::now();
-    for (float& x : block) x = noise(random);
-    engine.step_together(jobs);
-    for (const runtime::StepJob& job : jobs)
-      if (!job.error.empty()) throw runtime::StepError(job.error);
-  }
-  return seconds(Clock::now() - begin) / num_steps;
+double measure_step_seconds(const runtime::Engine& engine, int num_sessions, int num_steps,
+                            int num_threads) {
+  std::vector<std::future<double>> others;
+  for (int i = 1; i < num_threads; ++i)
+    others.push_back(
+        std::async(std::launch::async, time_steps, std::cref(engine), num_sessions, num_steps));
+  double slowest = time_steps(engine, num_sessions, num_steps);
+  for (auto& other : others) slowest = std::max(slowest, other.get());
+  return slowest;
 }
 
 int capacity_for(double shared_s, double each_s, double step_s) noexcept {

@@ -1,14 +1,15 @@
 #pragma once
-// The inference thread: steps every conversation of a server when it is due.
+// The inference threads: they step every conversation of a server when it is due.
 //
 // A conversation has a seat. Its network side pushes blocks of the user's audio and takes steps
-// out; both queues are bounded. The thread takes all steps that are due, those due longest first
-// and at most kMaxShared, and does them together (Engine::step_together); what comes meanwhile is
-// the next batch, so that nobody waits for a batch to fill. A block is due when it came, but at
-// most 1.1 times as fast as real time; what a client sent ahead of that is worked off when nobody
-// else is due. A seat on the wall clock steps on silence when its block does not come; the others
-// wait for their client (its audio is then the clock). A failed step ends its seat alone. One
-// thread; a step that hangs holds everybody up.
+// out; both queues are bounded. A free thread takes the steps that are due, those due longest first
+// and at most kMaxShared, leaves other free threads their share, and does its own together
+// (Engine::step_together); what comes meanwhile is the next batch, so that nobody waits for a batch
+// to fill. A block is due when it came, but at most 1.1 times as fast as real time; what a client
+// sent ahead of that is worked off when nobody else is due. A seat on the wall clock steps on
+// silence when its block does not come; the others wait for their client (its audio is then the
+// clock). A failed step ends its seat alone. A seat is on one thread at a time; a step that hangs
+// holds up those that share it.
 
 #include <atomic>
 #include <chrono>
@@ -40,7 +41,7 @@ struct Step {
   std::string failure = {};        ///< Not empty: the step failed and is the seat's last.
 };
 
-/// Wakes the inference thread. Its lock is held for one assignment at a time.
+/// Wakes one inference thread. Its lock is held for one assignment at a time.
 class WakeSignal {
  public:
   WakeSignal();
@@ -59,7 +60,7 @@ struct SeatOptions {
   bool is_wall_clock = false;          ///< Missing input is silence.
   std::size_t max_input_blocks = 250;  ///< 20 s.
   std::size_t max_output_steps = 32;   ///< A seat whose steps are not taken stops after so many.
-  std::function<void()> on_step = {};  ///< Inference thread, after each step; may only post.
+  std::function<void()> on_step = {};  ///< Inference threads, after each step; may only post.
 };
 
 /// Public functions: network side, one thread at a time.
@@ -88,7 +89,7 @@ class Seat {
   /// A paused seat does not step: its conversation stands still. No client's absence is heard as
   /// silence, and none is late afterwards.
   void set_paused(bool is_paused) noexcept;
-  /// Gives the seat up. Its place is free for others once the inference thread has seen it.
+  /// Gives the seat up. Its place is free for others once an inference thread has seen it.
   void leave() noexcept;
 
  private:
@@ -111,7 +112,8 @@ class Seat {
   std::mutex mutex_;  // Guards words_; held for one move.
   std::string words_;
 
-  // Inference thread only.
+  bool is_stepping_ = false;  // Under the scheduler's lock: a thread has this seat.
+  // Of the thread that has this seat, or under the scheduler's lock when none has.
   Clock::time_point last_due_, last_arrival_;
   std::uint64_t num_taken_ = 0;
   std::int64_t begin_wait_ = -1;  // Steps until begin_turn, -1: none asked.
@@ -122,8 +124,9 @@ class Scheduler {
  public:
   static constexpr std::size_t kMaxShared = 32;  ///< Conversations in a step.
 
-  /// `engine` and `metrics` must outlive it. Throws core::ConfigError for max_sessions < 1.
-  Scheduler(const runtime::Engine& engine, Metrics& metrics, int max_sessions);
+  /// `engine` and `metrics` must outlive it. Throws core::ConfigError for max_sessions or
+  /// num_threads < 1.
+  Scheduler(const runtime::Engine& engine, Metrics& metrics, int max_sessions, int num_threads = 1);
   ~Scheduler();  ///< Stops and joins; seats may outlive it and are then dead.
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
@@ -142,13 +145,19 @@ class Scheduler {
     Clock::time_point nominal;  ///< Where it stands on the seat's clock: due without the grace.
     bool has_block = false;
   };
-  struct Waiting;
+  struct Worker {
+    std::vector<Choice> chosen;
+    std::vector<runtime::StepJob> jobs;
+    std::vector<std::vector<float>> blocks;  // One for each step that is shared.
+    std::thread thread;
+  };
 
-  void run();
-  void adopt_and_remove();
-  void choose(Clock::time_point now, Clock::time_point& next);
+  void run(Worker& worker);
+  void take_work(Worker& worker, Clock::time_point& next);
+  void remove_left();
+  void choose(std::vector<Choice>& chosen, Clock::time_point now, Clock::time_point& next);
   Choice next_step(Seat& seat, Clock::time_point now) const;
-  void step_chosen();
+  void step_chosen(Worker& worker);
   runtime::StepJob prepare(Seat& seat, std::vector<float>& buffer);
   void finish(const Choice& choice, const runtime::StepJob& job, Clock::time_point begin,
               Clock::time_point end);
@@ -159,20 +168,20 @@ class Scheduler {
   const int max_sessions_;
   const Clock::duration period_;
   std::shared_ptr<WakeSignal> signal_;
-  std::unique_ptr<Waiting> waiting_;  // Admitted, not yet seen by the thread.
+  const std::vector<float> silence_;
   std::atomic<int> num_sessions_{0};
   std::atomic<bool> stop_{false};
-  std::vector<std::shared_ptr<Seat>> seats_;  // Inference thread only, as those below.
-  std::vector<Choice> chosen_;
-  std::vector<runtime::StepJob> jobs_;
-  std::vector<float> silence_;
-  std::vector<std::vector<float>> blocks_;  // One for each step that is shared.
-  std::thread thread_;
+  std::mutex mutex_;  // Guards seats_ and num_idle_; held while steps are chosen, not while done.
+  std::vector<std::shared_ptr<Seat>> seats_;
+  int num_idle_ = 0;  // Threads without work.
+  std::vector<Worker> workers_;
 };
 
 /// Seconds of one shared step of `num_sessions` conversations, the mean over `num_steps` after a
-/// warm-up, on noise at a speaking level.
-double measure_step_seconds(const runtime::Engine& engine, int num_sessions, int num_steps);
+/// warm-up, on noise at a speaking level; of the slowest of `num_threads` that do so at once, each
+/// with conversations of its own.
+double measure_step_seconds(const runtime::Engine& engine, int num_sessions, int num_steps,
+                            int num_threads = 1);
 /// How many conversations fit on one inference thread with a fifth of the time in reserve, if a
 /// shared step of n takes shared_s + n * each_s; 1 to 256.
 int capacity_for(double shared_s, double each_s, double step_s) noexcept;

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "runtime/machine.h"
 #include "runtime/server/connection.inc"
 
 namespace duet::server {
@@ -20,17 +21,23 @@ using TlsConnection = Connection<beast::ssl_stream<beast::tcp_stream>>;
 /// conversation can well lose.
 constexpr int kSendBufferBytes = 64 << 10;
 
-int sessions_for(const runtime::Engine& engine, const ServerConfig& config) {
+int threads_for(const ServerConfig& config) {
+  return config.inference_threads > 0 ? config.inference_threads
+                                      : std::max(1, runtime::cpu_info().num_cores);
+}
+
+int sessions_for(const runtime::Engine& engine, const ServerConfig& config, int num_threads) {
   if (config.max_sessions > 0) return config.max_sessions;
   constexpr int kMeasuredSteps = 12, kTogether = 8;
-  const double one_s = measure_step_seconds(engine, 1, kMeasuredSteps),
-               some_s = measure_step_seconds(engine, kTogether, kMeasuredSteps),
+  const double one_s = measure_step_seconds(engine, 1, kMeasuredSteps, num_threads),
+               some_s = measure_step_seconds(engine, kTogether, kMeasuredSteps, num_threads),
                each_s = std::max((some_s - one_s) / (kTogether - 1), some_s / (4 * kTogether));
   const int sessions =
-      capacity_for(std::max(0.0, one_s - each_s), each_s, engine.info().step_seconds);
+      num_threads * capacity_for(std::max(0.0, one_s - each_s), each_s, engine.info().step_seconds);
   const auto ms = [](double s) { return std::to_string(s * 1000.0).substr(0, 5) + " ms"; };
   core::log_info("a step takes " + ms(one_s) + ", one of " + std::to_string(kTogether) +
-                 " conversations together " + ms(some_s) + ": room for " +
+                 " conversations together " + ms(some_s) + ", on " + std::to_string(num_threads) +
+                 (num_threads == 1 ? " thread" : " threads at once") + ": room for " +
                  std::to_string(sessions));
   return sessions;
 }
@@ -66,8 +73,9 @@ Server::Impl::Impl(const runtime::Engine& engine, const ServerConfig& config) {
   load_tls();
   start_delegate(engine);
   listen();
-  shared.scheduler =
-      std::make_unique<Scheduler>(engine, shared.metrics, sessions_for(engine, config));
+  const int num_threads = threads_for(config);
+  shared.scheduler = std::make_unique<Scheduler>(
+      engine, shared.metrics, sessions_for(engine, config, num_threads), num_threads);
   shared.state.config = &shared.config;
   shared.state.scheduler = shared.scheduler.get();
   shared.state.metrics = &shared.metrics;

@@ -1,6 +1,7 @@
 #include "runtime/server/scheduler.h"
 
 #include <catch2/catch.hpp>
+#include <future>
 
 #include "tests/support/fake_engine.h"
 
@@ -227,4 +228,64 @@ TEST_CASE("what is due at one time is one shared step", "[unit]") {
   // The first to come is done by itself, the rest, which come meanwhile, together.
   CHECK(metrics.shared_steps < 4 * kRounds);
   CHECK(metrics.shared_steps >= kRounds);
+}
+
+TEST_CASE("a step that hangs holds up only its own thread", "[unit]") {
+  std::promise<void> end;
+  const auto ended = end.get_future().share();
+  std::atomic<bool> hangs{false};
+  support::FakeScript script;
+  script.user_words = [&](std::int64_t) {
+    if (!hangs.exchange(true)) ended.wait_for(3s);
+    return "";
+  };
+  const support::FakeEngine engine(script);
+  server::Metrics metrics;
+  server::Scheduler scheduler(engine, metrics, 2, 2);
+  const auto hanging = scheduler.admit({}), live = scheduler.admit({});
+  REQUIRE(hanging->push(block(0.1F)));
+  while (!hangs) std::this_thread::sleep_for(1ms);
+  server::Step step;
+  for (int i = 0; i < 3; ++i) REQUIRE(live->push(block(0.1F)));
+  for (int i = 0; i < 3; ++i) REQUIRE(take(*live, step));
+  CHECK_FALSE(hanging->pop(step));
+  end.set_value();
+  CHECK(take(*hanging, step));
+}
+
+TEST_CASE("free threads share what is due, and a conversation is on one at a time", "[unit]") {
+  std::atomic<int> active{0}, most{0}, at_once{0};
+  support::FakeScript script;
+  script.user_words = [&](std::int64_t) {
+    const int now = ++active;
+    for (int seen = most; now > seen && !most.compare_exchange_weak(seen, now);) continue;
+    // A conversation alone has nobody to wait for.
+    for (int i = 0; i < 3000 && most < at_once; ++i) std::this_thread::sleep_for(1ms);
+    --active;
+    return "";
+  };
+  const support::FakeEngine engine(script);
+  server::Metrics metrics;
+  server::Scheduler scheduler(engine, metrics, 3, 3);
+  const auto alone = scheduler.admit({.max_output_steps = 100});
+  for (int i = 0; i < 60; ++i) REQUIRE(alone->push(block(0.1F)));
+  server::Step step;
+  for (int i = 0; i < 60; ++i) {
+    REQUIRE(take(*alone, step));
+    CHECK(step.index == i);
+  }
+  CHECK(most == 1);
+  at_once = 3;
+  std::vector<std::shared_ptr<server::Seat>> seats = {alone, scheduler.admit({}),
+                                                      scheduler.admit({})};
+  for (const auto& seat : seats) REQUIRE(seat->push(block(0.1F)));
+  for (const auto& seat : seats) REQUIRE(take(*seat, step));
+  CHECK(most == 3);
+}
+
+TEST_CASE("a scheduler needs a seat and a thread", "[unit]") {
+  const support::FakeEngine engine({});
+  server::Metrics metrics;
+  CHECK_THROWS_WITH(server::Scheduler(engine, metrics, 0), Catch::Contains("max_sessions"));
+  CHECK_THROWS_WITH(server::Scheduler(engine, metrics, 1, 0), Catch::Contains("inference_threads"));
 }
