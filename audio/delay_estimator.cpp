@@ -57,14 +57,20 @@ DelayEstimator::DelayEstimator()
 }
 
 void DelayEstimator::reset() {
-  for (auto* ring :
-       {&near_, &far_, &near_power_, &far_power_, &near_half_.history, &far_half_.history})
+  for (auto* ring : {&near_, &far_, &near_half_.history, &far_half_.history})
     std::fill(ring->begin(), ring->end(), 0.0F);
-  std::fill(cross_.begin(), cross_.end(), std::complex<float>{});
+  forget();
   position_ = 0;
   num_new_ = 0;
   is_odd_ = false;
   estimate_ = {};
+}
+
+/// What was heard before a silence of a second tells where the echo was then: with drift the delay
+/// has moved on.
+void DelayEstimator::forget() {
+  std::fill(cross_.begin(), cross_.end(), std::complex<float>{});
+  for (auto* power : {&near_power_, &far_power_}) std::fill(power->begin(), power->end(), 0.0F);
 }
 
 float DelayEstimator::Halver::filter(float x, std::span<const float> taps) noexcept {
@@ -95,7 +101,10 @@ bool DelayEstimator::process(std::span<const float> near, std::span<const float>
 bool DelayEstimator::update() {
   const double power = std::inner_product(far_.begin(), far_.end(), far_.begin(), 0.0) /
                        static_cast<double>(kWindow);
-  if (power < kSilence) return false;
+  if (power < kSilence) {
+    forget();
+    return false;
+  }
   // Both transforms in one: far end in the real part; in the imaginary part the later half of the
   // microphone, so that every lag up to kMaxLag sees all of its samples.
   for (std::size_t i = 0; i < kWindow; ++i) {

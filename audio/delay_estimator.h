@@ -43,6 +43,7 @@ class DelayEstimator {
     float filter(float x, std::span<const float> taps) noexcept;
   };
   bool update();
+  void forget();
   void find_peak();
 
   Fft fft_;

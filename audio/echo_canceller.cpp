@@ -33,6 +33,14 @@ constexpr double kJumpSamples = 48.0;  // 3 ms
 constexpr float kFarSilence = 3e-4F;
 constexpr int kBypassBlocks = 150;  // 1.2 s
 
+/// Until the delay is known for the first time the filter looks in the wrong place, and then it has
+/// to learn: the microphone is shut (-30 dB) while the agent speaks and for 0.5 s after it. For so
+/// much of its speech at most: with headphones there is nothing to be known.
+constexpr int kMaxBlindBlocks = 250;  // 2 s
+constexpr int kLearnBlocks = 50;      // 0.4 s
+constexpr int kBlindHoldBlocks = 62;
+constexpr float kBlindGain = 0.03F;
+
 double energy(std::span<const float> x) {
   return std::inner_product(x.begin(), x.end(), x.begin(), 0.0);
 }
@@ -176,7 +184,9 @@ class Chain : public EchoCanceller {
     backend_->reset();
     before_.fill(0.0F);
     num_silent_ = kBypassBlocks;
+    num_blind_ = num_learnt_ = 0;
     wet_ = 0.0F;
+    gain_ = 1.0F;
     near_energy_ = out_energy_ = 0.0;
   }
 
@@ -208,12 +218,25 @@ class Chain : public EchoCanceller {
     num_silent_ = is_silent ? std::min(num_silent_ + 1, kBypassBlocks) : 0;
     const float target = num_silent_ >= kBypassBlocks ? 0.0F : 1.0F;
     const float step = (target - wet_) / static_cast<float>(kBlock);
+    const float gain = blind_gain();
+    const float gain_step = (gain - gain_) / static_cast<float>(kBlock);
     for (std::size_t i = 0; i < kBlock; ++i) {
-      const float wet = wet_ + step * static_cast<float>(i + 1);
-      out[i] = before_[i] + wet * (cleaned_[i] - before_[i]);
+      const auto n = static_cast<float>(i + 1);
+      const float wet = wet_ + step * n;
+      out[i] = (gain_ + gain_step * n) * (before_[i] + wet * (cleaned_[i] - before_[i]));
       cleaned_[i] = out[i];
     }
     wet_ = target;
+    gain_ = gain;
+  }
+
+  float blind_gain() {
+    if (!config_.is_aligned || num_blind_ >= kMaxBlindBlocks || num_learnt_ >= kLearnBlocks)
+      return 1.0F;
+    const bool is_playing = num_silent_ == 0;
+    num_blind_ += is_playing;
+    num_learnt_ += is_playing && tracker_.is_known();
+    return num_blind_ > 0 && num_silent_ < kBlindHoldBlocks ? kBlindGain : 1.0F;
   }
 
   void measure() {
@@ -230,7 +253,9 @@ class Chain : public EchoCanceller {
   FarAligner aligner_;
   Block near_{}, before_{}, aligned_{}, cleaned_{};
   int num_silent_ = kBypassBlocks;
+  int num_blind_ = 0, num_learnt_ = 0;
   float wet_ = 0.0F;
+  float gain_ = 1.0F;
   double near_energy_ = 0.0, out_energy_ = 0.0;
 };
 

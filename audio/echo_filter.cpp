@@ -14,14 +14,19 @@ namespace {
 /// The path forgets itself with this each block: a memory of 8 ms / (1 - 0.999) = 8 s; it is the
 /// source of the uncertainty that lets the filter follow a moving path.
 constexpr float kTransition = 0.999F;
+/// While nothing plays nothing is forgotten: a user's turn of 3 s would cost a third of the
+/// weights, and the next answer would begin with an echo at -10 dB. Energy of a block at -70 dBFS.
+constexpr double kFarSilence = 128e-7;
 /// First variance of a weight: echoes up to as loud as the far end, decaying by 60 dB in 0.5 s.
 constexpr float kFirstVariance = 0.5F;
 constexpr float kFirstDecay = 0.83F;  // 10^(-6 * 8 ms / 0.6 s), in power
 constexpr float kNearMemory = 0.95F;
 constexpr float kTiny = 1e-9F;
-/// A filter that adds energy for 5 blocks (smoothed over 40 ms) is wrong for certain.
+/// A filter that adds energy for 5 blocks (smoothed over 40 ms) is wrong for certain, if it is not
+/// just the end of a word, where a wrong late tail is all there is: 7 dB below the last 160 ms.
 constexpr double kQuickMemory = 0.8;
 constexpr double kWorse = 1.25;
+constexpr double kNotTail = 0.05;
 constexpr int kBadBlocks = 5;
 /// A new filter is left alone for 0.4 s.
 constexpr int kPatience = 50;
@@ -35,6 +40,10 @@ constexpr double kWrong = 0.6;
 constexpr double kHidden = 10.0;
 /// Energy of 160 ms of echo at -66 dBFS.
 constexpr double kAudible = 6e-4;
+
+double product(std::span<const float> a, std::span<const float> b) {
+  return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
+}
 
 }  // namespace
 
@@ -58,6 +67,7 @@ void EchoFilter::reset() {
     std::fill(values->begin(), values->end(), 0.0F);
   newest_ = next_constrained_ = 0;
   num_failures_ = 0;
+  num_silent_ = num_partitions_;
   forget();
 }
 
@@ -110,20 +120,20 @@ void EchoFilter::process(std::span<const float> near, std::span<const float> far
     error[i] = near[i] - echo[i];
   }
   watch(near, echo);
-  adapt(error);
+  num_silent_ = product(far, far) < kFarSilence ? num_silent_ + 1 : 0;
+  if (num_silent_ < num_partitions_) adapt(error);
 }
 
 void EchoFilter::watch(std::span<const float> near, std::span<const float> echo) {
-  const auto product = [](std::span<const float> a, std::span<const float> b) {
-    return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
-  };
   const double d = product(near, near);
   const double y = product(echo, echo);
   const double dy = product(near, echo);
   quick_near_ = kQuickMemory * quick_near_ + d;
   quick_error_ = kQuickMemory * quick_error_ + d - 2.0 * dy + y;
-  num_bad_ = quick_error_ > kWorse * quick_near_ + 1e-6 ? num_bad_ + 1 : 0;
   near_energy_ = kWatchMemory * near_energy_ + d;
+  const bool is_worse =
+      quick_error_ > kWorse * quick_near_ + 1e-6 && quick_error_ > kNotTail * near_energy_;
+  num_bad_ = is_worse ? num_bad_ + 1 : 0;
   echo_energy_ = kWatchMemory * echo_energy_ + y;
   common_energy_ = kWatchMemory * common_energy_ + dy;
   const bool is_unlike = common_energy_ < kWrong * echo_energy_ &&

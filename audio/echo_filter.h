@@ -48,6 +48,7 @@ class EchoFilter {
   std::size_t num_partitions_;
   std::size_t newest_ = 0;  // Partition slot of the newest far-end spectrum.
   std::size_t next_constrained_ = 0;
+  std::size_t num_silent_ = 0;      // Blocks of the far end.
   std::vector<float> far_tail_;     // [kBlock]
   std::vector<float> far_;          // [num_partitions, kBins, 2] spectra, a ring over partitions.
   std::vector<float> weights_;      // [num_partitions, kBins, 2]

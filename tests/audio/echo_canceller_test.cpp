@@ -147,6 +147,39 @@ TEST_CASE("after a jump of the delay the chain finds the echo again", "[dsp]") {
         15.0);
 }
 
+TEST_CASE("an answer after the user's turn begins as if the turn had not been", "[dsp]") {
+  // 12 s of far end, 5 s of silence in which the user speaks for 3 s, far end again.
+  const std::size_t begin = 12 * kRate;
+  const std::size_t end = 17 * kRate;
+  Scene scene = make_scene(drifting_room(), 19 * kRate, begin + kRate, end - kRate);
+  std::fill(scene.far.begin() + begin, scene.far.begin() + end, 0.0F);
+  std::vector<float> talk = babble(scene.far.size(), 2, 0.25F);
+  for (std::size_t i = 0; i < talk.size(); ++i)
+    if (i < begin + kRate || i >= end - kRate) talk[i] = 0.0F;
+  audio::Room(drifting_room()).process(scene.far, talk, scene.mic, {.echo = scene.echo});
+  const auto canceller = audio::make_echo_canceller();
+  const auto out = run(*canceller, scene);
+  const std::size_t onset = end + kRate / 5;  // The device's delay.
+  const double erle_db = 10.0 * std::log10(energy(scene.echo, onset, onset + kRate / 2) /
+                                           energy(out, onset, onset + kRate / 2));
+  INFO("ERLE of the first half second " << erle_db << " dB");
+  CHECK(erle_db > 15.0);
+  CHECK(canceller->report().num_path_changes <= 2);  // Of the first second.
+}
+
+TEST_CASE("before the delay is known the echo is kept out, but not for long", "[dsp]") {
+  const Scene scene = make_scene(drifting_room(), 5 * kRate, 0, 0);
+  auto canceller = audio::make_echo_canceller();
+  const auto out = run(*canceller, scene);
+  CHECK(energy(out, 0, kRate) < 1e-2 * energy(scene.echo, 0, kRate));
+  // With headphones there is no delay to be known: 2 s of playback, then the user is heard.
+  const auto talk = babble(5 * kRate, 2, 0.25F);
+  canceller = audio::make_echo_canceller();
+  const auto heard = run(*canceller, {.far = scene.far, .mic = talk, .echo = {}, .near = {}});
+  CHECK(energy(heard, 0, kRate) < 1e-2 * energy(talk, 0, kRate));
+  CHECK(energy(heard, 4 * kRate, 5 * kRate) > 0.4 * energy(talk, 4 * kRate, 5 * kRate));
+}
+
 TEST_CASE("reset is as new, and nothing is allocated while processing", "[property]") {
   const Scene scene = make_scene(drifting_room(), 2 * kRate, kRate, 2 * kRate);
   for (const auto backend : {EchoConfig::Backend::kKalman, EchoConfig::Backend::kSpeex}) {

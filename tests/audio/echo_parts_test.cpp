@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <numeric>
 #include <random>
 
 #include "audio/delay_estimator.h"
@@ -43,6 +44,22 @@ TEST_CASE("without an echo the delay estimator is not confident", "[dsp]") {
   audio::DelayEstimator estimator;
   CHECK(estimator.process(noise(48000, 1), noise(48000, 2)));
   CHECK(estimator.estimate().confidence < 0.3);
+}
+
+TEST_CASE("after a silence the delay estimator hears where the echo is now", "[dsp]") {
+  audio::DelayEstimator estimator;
+  const auto far = noise(32000, 1);
+  const std::vector<float> silence(40000, 0.0F);  // 2.5 s
+  const auto hear = [&](std::size_t delay, std::size_t size) {
+    std::vector<float> near(size, 0.0F);
+    for (std::size_t i = delay; i < size; ++i) near[i] = far[i - delay];
+    CHECK(estimator.process(near, std::span(far).first(size)));
+  };
+  hear(2000, 32000);
+  CHECK(estimator.estimate().delay_samples == Approx(2000.0).margin(0.6));
+  estimator.process(silence, silence);
+  hear(1988, 6000);  // 100 ppm of 7.5 s on; a third of a second is enough.
+  CHECK(estimator.estimate().delay_samples == Approx(1988.0).margin(0.6));
 }
 
 TEST_CASE("the delay estimator gives the same whatever the pieces", "[property]") {
@@ -160,6 +177,26 @@ TEST_CASE("the filter learns a path, and does not lose it to a second talker", "
   }
   CHECK(10.0 * std::log10(echo_energy / left) > 15.0);  // 18.3; its steady state forgets on.
   CHECK(filter.num_failures() == 0);
+}
+
+TEST_CASE("the filter forgets nothing while nothing plays", "[dsp]") {
+  constexpr std::size_t kBlock = audio::EchoFilter::kBlock;
+  audio::EchoFilter filter(8);
+  auto far = noise(16000 * 10 / kBlock * kBlock, 1);
+  const auto talk = noise(far.size(), 2);
+  std::fill(far.begin() + 16000 * 3, far.begin() + 16000 * 8, 0.0F);
+  std::vector<float> near(kBlock), error(kBlock), echo(kBlock);
+  double before = 0.0, after = 0.0;
+  for (std::size_t at = kBlock; at < far.size(); at += kBlock) {
+    const bool is_turn = at > 16000 * 4 && at < 16000 * 7;  // The user's.
+    for (std::size_t i = 0; i < kBlock; ++i)
+      near[i] = 0.5F * far[at + i - 100] + (is_turn ? talk[at + i] : 0.0F);
+    filter.process(near, std::span(far).subspan(at, kBlock), error, echo);
+    const double left = std::inner_product(error.begin(), error.end(), error.begin(), 0.0);
+    if (at > 16000 * 2 && at < 16000 * 3 - kBlock) before = std::max(before, left);
+    if (at > 16000 * 8 && at < 16000 * 8 + 4 * kBlock) after = std::max(after, left);
+  }
+  CHECK(after < 1.5 * before);
 }
 
 TEST_CASE("the suppressor passes what is no echo, in time", "[dsp]") {
