@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 #include <vector>
 
 #include "audio/audio_file.h"
@@ -97,8 +98,14 @@ class Onlookers {
         break;
       case '+': stream.set_volume(std::min(volume + kVolumeStep, 2.0F)); break;
       case '-': stream.set_volume(std::max(volume - kVolumeStep, 0.0F)); break;
-      default: break;
+      default: tell_keys(); break;
     }
+  }
+
+  /// Once, to whoever types: no model here takes text.
+  void tell_keys() {
+    if (std::exchange(has_told_keys_, true)) return;
+    view_.notice("typed text is not understood, speak; keys: m mute, + - volume, q quit");
   }
 
   const TalkJob& job_;
@@ -109,6 +116,7 @@ class Onlookers {
   int num_ticks_ = 0;
   bool is_quit_ = false;
   bool was_clipped_ = false;
+  bool has_told_keys_ = false;
 };
 
 LiveOptions live_options(const TalkJob& job) {

@@ -58,7 +58,7 @@ TEST_CASE("live: keys mute, change the volume and quit; files are whole", "[e2e]
   job.is_push_to_talk = true;
   job.transcript = folder.file("said.txt");
   std::ostringstream out, log;
-  std::string keys = " m  ++-";  // Open, mute, open, mute; louder.
+  std::string keys = " m  ++-hi";  // Open, mute, open, mute; louder; text.
   int ticks = 0;
   const auto keyboard = [&]() -> int {
     if (++ticks > 60) return ticks % 2 == 0 ? 'q' : 0;
@@ -71,6 +71,9 @@ TEST_CASE("live: keys mute, change the volume and quit; files are whole", "[e2e]
   CHECK(totals.num_steps >= 2);
   CHECK_THAT(out.str(), Catch::Contains("speaker virtual room at 16000 Hz") &&
                             Catch::Contains("MUTED") && Catch::Contains("110%"));
+  const auto told = out.str().find("typed text is not understood");
+  CHECK(told != std::string::npos);
+  CHECK(out.str().find("typed text", told + 1) == std::string::npos);  // Once.
   CHECK_THAT(TempDir::read(folder.file("said.txt")), Catch::Contains("agent: hello there"));
 }
 
