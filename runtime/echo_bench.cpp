@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 #include "audio/capture_path.h"
 #include "audio/playout_path.h"
 #include "audio/resampler.h"
 #include "runtime/activity.h"
 #include "runtime/core/error.h"
+#include "runtime/echo_bench_score.h"
 
 namespace duet::runtime {
 
@@ -28,32 +28,6 @@ constexpr double kSettleSeconds = 3.0;
 constexpr double kGoodErleDb = 15.0;
 /// The far end of SpeexDSP runs this much ahead of its echo, as the chain's does.
 constexpr double kMarginMs = 6.0;
-
-double energy(std::span<const float> x) {
-  double sum = 0.0;
-  for (const float v : x) sum += static_cast<double>(v) * static_cast<double>(v);
-  return sum;
-}
-
-double db(double ratio) { return 10.0 * std::log10(std::max(ratio, 1e-20)); }
-
-/// Level of the active parts of speech: of the louder half of its 10 ms frames.
-double active_dbfs(std::span<const float> samples) {
-  auto levels = measure_levels_db(samples, static_cast<int>(kRate));
-  std::sort(levels.begin(), levels.end());
-  double sum = 0.0;
-  const std::size_t half = levels.size() / 2;
-  for (std::size_t i = half; i < levels.size(); ++i)
-    sum += std::pow(10.0, static_cast<double>(levels[i]) / 10.0);
-  return db(sum / static_cast<double>(std::max<std::size_t>(levels.size() - half, 1)));
-}
-
-std::vector<float> at_level(std::span<const float> samples, double dbfs) {
-  const auto gain = static_cast<float>(std::pow(10.0, (dbfs - active_dbfs(samples)) / 20.0));
-  std::vector<float> result(samples.begin(), samples.end());
-  for (float& x : result) x *= gain;
-  return result;
-}
 
 /// Pauses cut to 0.3 s: the seconds of the table are seconds of talking.
 std::vector<float> without_pauses(std::span<const float> samples) {
@@ -92,7 +66,7 @@ Scene make_scene(const audio::RoomConfig& config, std::vector<float> far,
                  {.echo = std::span(scene.echo).subspan(begin, count),
                   .near = std::span(scene.near).subspan(begin, count)});
   };
-  const std::size_t early = std::min(size, 3 * kRate);
+  const std::size_t early = std::min(size, 2 * kRate);
   part(0, early);
   scene.delay_ms_after_2s = room.delay_samples() * 1e3 / static_cast<double>(kRate);
   if (change_at > early) {
@@ -104,17 +78,6 @@ Scene make_scene(const audio::RoomConfig& config, std::vector<float> far,
     part(early, size);
   }
   return scene;
-}
-
-audio::EchoConfig contender(std::size_t index, const audio::RoomConfig& room) {
-  audio::EchoConfig config;
-  if (index == 0) config.backend = audio::EchoConfig::Backend::kNone;
-  if (index == 1) {
-    config.backend = audio::EchoConfig::Backend::kSpeex;
-    config.is_aligned = false;
-    config.delay_ms = std::max(room.delay_ms - kMarginMs, 1.0);
-  }
-  return config;
 }
 
 struct Cleaned {
@@ -132,7 +95,7 @@ Cleaned clean(const Scene& scene, const audio::EchoConfig& config) {
     canceller->process(std::span(scene.mic).subspan(at, kBlock),
                        std::span(scene.far).subspan(at, kBlock),
                        std::span(result.out).subspan(at, kBlock));
-    if (at / kBlock == 3 * kRate / kBlock) {
+    if (at / kBlock == 2 * kRate / kBlock) {
       const auto report = canceller->report();
       if (report.is_delay_known)
         result.delay_error_ms = std::abs(report.delay_ms - scene.delay_ms_after_2s);
@@ -144,8 +107,8 @@ Cleaned clean(const Scene& scene, const audio::EchoConfig& config) {
 
 double erle_db(const Scene& scene, const std::vector<float>& out, std::size_t begin,
                std::size_t end) {
-  return db(energy(std::span(scene.mic).subspan(begin, end - begin)) /
-            (energy(std::span(out).subspan(begin, end - begin)) + 1e-12));
+  return power_db(energy(std::span(scene.mic).subspan(begin, end - begin)) /
+                  (energy(std::span(out).subspan(begin, end - begin)) + 1e-12));
 }
 
 /// From `change` to the first 0.25 s of active echo at 15 dB, the wait for active echo not counted.
@@ -154,9 +117,9 @@ double reconvergence_s(const Scene& scene, const std::vector<float>& out, std::s
   constexpr std::size_t kWindow = kRate / 4;
   double active_s = 0.0;
   for (std::size_t at = change; at + kWindow <= out.size(); at += kHop) {
-    const double level = db(energy(std::span(scene.echo).subspan(at, kHop)) / kHop);
+    const double level = power_db(energy(std::span(scene.echo).subspan(at, kHop)) / kHop);
     if (level > kEchoDbfs - 20.0) active_s += 0.01;
-    const double window = db(energy(std::span(scene.echo).subspan(at, kWindow)) / kWindow);
+    const double window = power_db(energy(std::span(scene.echo).subspan(at, kWindow)) / kWindow);
     if (window > kEchoDbfs - 10.0 && erle_db(scene, out, at, at + kWindow) >= kGoodErleDb)
       return active_s;
   }
@@ -267,9 +230,7 @@ class Bench {
       const auto after = std::span(cleaned.out).subspan(kBegin, kRate + kRate / 5);
       talk.num_heard += !hear_voices(after, kHearDbfs).empty();
       const auto near = std::span<const float>(scene.near).subspan(kBegin, 2 * kRate - kBlock);
-      const double common =
-          std::inner_product(near.begin(), near.end(), cleaned.out.begin() + kBegin, 0.0);
-      const double kept = 20.0 * std::log10(std::max(common / (energy(near) + 1e-12), 1e-3));
+      const double kept = kept_db(near, std::span(cleaned.out).subspan(kBegin, near.size()));
       talk.kept_db += kept;
       if (std::abs(kept) > std::abs(talk.worst_kept_db)) talk.worst_kept_db = kept;
     }
@@ -338,6 +299,17 @@ audio::RoomConfig bench_room(std::size_t index, std::size_t num_rooms, double th
   room.thd = thd;
   room.noise_dbfs = -70.0;
   return room;
+}
+
+audio::EchoConfig contender(std::size_t index, const audio::RoomConfig& room) {
+  audio::EchoConfig config;
+  if (index == 0) config.backend = audio::EchoConfig::Backend::kNone;
+  if (index == 1) {
+    config.backend = audio::EchoConfig::Backend::kSpeex;
+    config.is_aligned = false;
+    config.delay_ms = std::max(room.delay_ms - kMarginMs, 1.0);
+  }
+  return config;
 }
 
 std::vector<std::size_t> hear_voices(std::span<const float> samples, double threshold_dbfs) {

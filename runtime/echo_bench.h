@@ -1,16 +1,20 @@
 #pragma once
 // `duet bench echo`: what the audio half does to echoes, measured in virtual rooms, side by side:
-// nothing, SpeexDSP with the right delay given, the full chain. No model: the listener is a level
-// detector, which is easier to fool than a model. docs/echo.md holds the table.
+// nothing, SpeexDSP with the right delay given, the full chain. Here without a model: the listener
+// is a level detector, which is easier to fool (echo_bench_model.h: with one). docs/echo.md holds
+// the table.
 
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "audio/echo_canceller.h"
 #include "audio/room.h"
+#include "runtime/echo_bench_model.h"
 
 namespace duet::runtime {
 
@@ -53,7 +57,8 @@ struct EchoScore {
 struct EchoReportTable {
   EchoBenchOptions options;
   std::array<EchoScore, 3> scores;
-  std::string to_text() const;  ///< A Markdown table.
+  std::optional<EchoModelResult> model;  ///< Its rows come first.
+  std::string to_text() const;           ///< A Markdown table.
   std::string to_json() const;
 };
 
@@ -66,6 +71,9 @@ EchoReportTable measure_echo(std::span<const float> agent, std::span<const float
 
 /// The rooms of the table: RT60 0.2 to 0.6 s, delays 10 to 400 ms, drift 0 to 100 ppm.
 audio::RoomConfig bench_room(std::size_t index, std::size_t num_rooms, double thd);
+
+/// What stands between microphone and listener: kEchoContenders[index].
+audio::EchoConfig contender(std::size_t index, const audio::RoomConfig& room);
 
 /// Times the listener hears a voice: 200 ms above `threshold_dbfs` with gaps of 50 ms at most; each
 /// lasts until 0.5 s of silence. Start samples (16 kHz).

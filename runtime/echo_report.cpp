@@ -32,15 +32,97 @@ double largest(const std::vector<double>& values) {
   return values.empty() ? -kInfinity : *std::max_element(values.begin(), values.end());
 }
 
+/// One row of the table, a cell for each contender.
+template <class Scores, class Cell>
+std::string table_row(const std::string& name, const Scores& scores, const Cell& cell) {
+  std::string text = "| " + name + " |";
+  for (const auto& score : scores) text += " " + cell(score) + " |";
+  return text + "\n";
+}
+
+std::string decibels(const std::optional<double>& mean, const std::optional<double>& worst) {
+  return mean && worst ? number(*mean, 1) + " (" + number(*worst, 1) + ")" : "-";
+}
+
+std::string own_echo(const EchoModelScore::Class& c) {
+  if (c.hours <= 0.0) return "-";
+  return std::to_string(c.num_stops) + " + " + std::to_string(c.num_starts) + " in " +
+         number(c.hours * 60.0, 1) + " min (" + number((c.num_stops + c.num_starts) / c.hours, 1) +
+         "/h, at most " + number(c.most_per_hour, 1) + ")";
+}
+
+std::string barge_in(const EchoModelScore::Talk& talk) {
+  if (talk.success.n == 0) return "-";
+  return number(100.0 * talk.success.value, 1) + " % of " + std::to_string(talk.success.n) + " (" +
+         number(100.0 * talk.success.low, 1) + "-" + number(100.0 * talk.success.high, 1) + ")";
+}
+
+std::string rows_with_model(const EchoModelResult& model) {
+  const auto& scores = model.scores;
+  std::string text;
+  for (std::size_t i = 0; i < scores[2].classes.size(); ++i) {
+    text += table_row("own echo, THD " + number(100.0 * scores[2].classes[i].thd, 0) +
+                          " %: false stops + false starts, playback",
+                      scores, [i](const EchoModelScore& s) { return own_echo(s.classes[i]); });
+    text += table_row("ERLE there, mean (worst room) [dB]", scores, [i](const EchoModelScore& s) {
+      return decibels(s.classes[i].erle_db, s.classes[i].worst_erle_db);
+    });
+    text += table_row("answers in the control's words", scores, [i](const EchoModelScore& s) {
+      return std::to_string(s.classes[i].num_same_words) + " of " +
+             std::to_string(s.classes[i].num_replies);
+    });
+    text += table_row("half duplex [% of the time]", scores, [i](const EchoModelScore& s) {
+      return number(100.0 * s.classes[i].half_duplex_share, 1);
+    });
+  }
+  for (std::size_t i = 0; i < scores[2].talks.size(); ++i) {
+    text += table_row("user " + number(scores[2].talks[i].below_echo_db, 0) +
+                          " dB below the echo: agent silent within 1.5 s",
+                      scores, [i](const EchoModelScore& s) { return barge_in(s.talks[i]); });
+    text +=
+        table_row("near-end gain there, mean (worst) [dB]", scores, [i](const EchoModelScore& s) {
+          const auto& talk = s.talks[i];
+          return talk.success.n == 0 ? "-" : decibels(talk.kept_db, talk.worst_kept_db);
+        });
+  }
+  return text;
+}
+
+nlohmann::ordered_json json_of(const EchoModelScore& score) {
+  nlohmann::ordered_json json;
+  for (const auto& c : score.classes) {
+    json["classes"].push_back({{"thd", c.thd},
+                               {"hours", c.hours},
+                               {"false_stops", c.num_stops},
+                               {"false_starts", c.num_starts},
+                               {"most_per_hour", c.most_per_hour},
+                               {"erle_db", c.erle_db.value_or(0.0)},
+                               {"worst_erle_db", c.worst_erle_db.value_or(0.0)},
+                               {"answers", c.num_replies},
+                               {"same_words", c.num_same_words},
+                               {"half_duplex_share", c.half_duplex_share}});
+  }
+  for (const auto& talk : score.talks) {
+    json["interruptions"].push_back({{"below_echo_db", talk.below_echo_db},
+                                     {"n", talk.success.n},
+                                     {"success", talk.success.value},
+                                     {"low", talk.success.low},
+                                     {"high", talk.success.high},
+                                     {"median_stop_s", talk.median_stop_s},
+                                     {"kept_db", talk.kept_db},
+                                     {"worst_kept_db", talk.worst_kept_db}});
+  }
+  return json;
+}
+
 }  // namespace
 
 std::string EchoReportTable::to_text() const {
   std::string text =
       "| case | nothing | SpeexDSP, right delay given | full chain |\n|---|---|---|---|\n";
+  if (model) text += rows_with_model(*model);
   const auto row = [&](const std::string& name, const auto& cell) {
-    text += "| " + name + " |";
-    for (const EchoScore& score : scores) text += " " + cell(score) + " |";
-    text += "\n";
+    text += table_row(name, scores, cell);
   };
   for (std::size_t i = 0; i < scores[2].classes.size(); ++i) {
     const auto& first = scores[2].classes[i];
@@ -68,7 +150,7 @@ std::string EchoReportTable::to_text() const {
   row("path change to 15 dB, median (worst) [s]", [](const EchoScore& s) {
     return number(median(s.reconverge_s), 2) + " (" + number(largest(s.reconverge_s), 2) + ")";
   });
-  row("delay error after 3 s, median (worst) [ms]", [](const EchoScore& s) {
+  row("delay error after 2 s, median (worst) [ms]", [](const EchoScore& s) {
     return number(median(s.delay_error_ms), 2) + " (" + number(largest(s.delay_error_ms), 2) + ")";
   });
   row("added latency, 48 kHz [ms]",
@@ -79,7 +161,7 @@ std::string EchoReportTable::to_text() const {
 
 std::string EchoReportTable::to_json() const {
   nlohmann::ordered_json json;
-  json["schema"] = "duet.echo/1";
+  json["schema"] = "duet.echo/2";
   json["rooms"] = options.num_rooms;
   for (std::size_t c = 0; c < scores.size(); ++c) {
     const EchoScore& score = scores[c];
@@ -105,7 +187,14 @@ std::string EchoReportTable::to_json() const {
     one["delay_error_ms"] = list(score.delay_error_ms);
     one["added_latency_ms"] = score.added_latency_ms;
     one["cpu"] = score.cpu;
+    if (model) one["with_model"] = json_of(model->scores[c]);
     json[kEchoContenders[c]] = one;
+  }
+  if (model) {
+    json["model"] = {{"name", model->system},
+                     {"conversations", model->num_done},
+                     {"wanted", model->num_wanted},
+                     {"failed_steps", model->num_failures}};
   }
   return json.dump(2) + "\n";
 }

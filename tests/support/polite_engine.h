@@ -15,11 +15,12 @@
 namespace duet::support {
 
 struct Manners {
-  int answer_after = 5;          ///< Silent steps after the user's sound before it answers.
-  int answer_steps = 50;         ///< Length of an answer.
-  int stop_after = 4;            ///< Steps of user's sound until it falls silent; 0: never.
-  float threshold = 0.01F;       ///< Mean |x| of a step in which the user sounds.
-  std::string text = "Twelve.";  ///< Said at the first step of an answer.
+  int answer_after = 5;           ///< Silent steps after the user's sound before it answers.
+  int answer_steps = 50;          ///< Length of an answer.
+  int stop_after = 4;             ///< Steps of user's sound until it falls silent; 0: never.
+  float threshold = 0.01F;        ///< Mean |x| of a step in which the user sounds.
+  std::string text = "Twelve.";   ///< Said at the first step of an answer.
+  std::vector<float> voice = {};  ///< Its sound, looped; empty: a tone.
   std::int64_t throw_at = -1;
   std::chrono::microseconds compute{0};  ///< Time every step takes.
 };
@@ -54,7 +55,9 @@ class PoliteSession : public runtime::Session {
     if (left_ > 0) {
       --left_;
       for (std::size_t i = 0; i < size; ++i)
-        out.pcm[i] = 0.25F * static_cast<float>(std::sin(0.1 * static_cast<double>(i)));
+        out.pcm[i] = manners_.voice.empty()
+                         ? 0.25F * static_cast<float>(std::sin(0.1 * static_cast<double>(i)))
+                         : manners_.voice[said_++ % manners_.voice.size()];
       out.agent_turn_ended = left_ == 0;
     }
     out.codes.assign(static_cast<std::size_t>(info().num_codebooks), 0);
@@ -64,6 +67,7 @@ class PoliteSession : public runtime::Session {
   void do_reset() override {
     step_ = num_heard_ = num_quiet_ = 0;
     left_ = 0;
+    said_ = 0;
     owes_answer_ = false;
   }
 
@@ -72,6 +76,7 @@ class PoliteSession : public runtime::Session {
   std::int64_t num_heard_ = 0;
   std::int64_t num_quiet_ = 0;
   int left_ = 0;
+  std::size_t said_ = 0;
   bool owes_answer_ = false;
 };
 
