@@ -8,6 +8,7 @@
   make_speech.py kokoro --until 21:30                                      answers, test set, questions with Kokoro (hours)
   make_speech.py units                                                     words of the agent to string replies together from (minutes)
   make_speech.py written --count 60000                                     conversations in writing: OUT/written.jsonl (seconds)
+  make_speech.py people --from DIR --out OUT                               lists recordings of real people's orders (a test set)
   make_speech.py status                                                    what is there
   make_speech.py --self-test
 
@@ -211,6 +212,33 @@ def import_folder(store, source, spec):
     print(f"imported {count} files from {source}", file=sys.stderr)
 
 
+PEOPLE_SLOTS = {"coffeeDrink": "drink", "size": "size", "roast": "roast", "numberOfShots": "shot", "milkAmount": "milk", "sugarAmount": "sugar"}
+
+
+def import_people(source, out, spec):
+    """OUT/manifest.jsonl over recordings of real people's orders (split `people`): SOURCE/manifest.jsonl has file, slots by the
+    names of Picovoice's speech-to-intent-benchmark, and asr, a transcript."""
+    import soundfile
+    source, amounts = Path(source), sorted(spec.spec["orders"]["amounts"], key=len, reverse=True)
+
+    def lines():
+        for raw in open(source / "manifest.jsonl", encoding="utf-8"):
+            old = json.loads(raw)
+            order = {}
+            for name, value in old["slots"].items():
+                slot = PEOPLE_SLOTS[name]
+                amount = next((a for a in amounts if value.startswith(a + " ")), None) if slot in ("milk", "sugar") else None
+                order[slot] = value[len(amount) + 1:] if amount else value
+                if amount:
+                    order[slot + "_amount"] = amount
+            reply = spec.spec["orders"]["reply"].format(order=domain_module.render_order(order, spec.spec["orders"]["read_back"]))
+            path = (source / old["file"]).resolve()
+            yield dict(id="p-" + path.stem, role="user", split="people", topic="order", text=old["asr"], key={"slots": order}, reply=reply,
+                       file=str(path), sec=round(soundfile.info(path).duration, 3))
+    count = write_lines(Path(out) / "manifest.jsonl", lines())
+    print(f"{out}/manifest.jsonl: {count} orders of real people")
+
+
 def order_of_text(old, spec):
     """(key, reply) of an order spoken in an older recording, with the amounts its text has."""
     s = spec.spec["orders"]
@@ -408,6 +436,14 @@ VOICES_TEST = {"sum": 44, "order": 46, "capital": 20, "opposite": 14, "fact": 22
                "unknown": 12}
 
 
+NEW = dict(mix=12, test=24, voices=24)    # of topics that only the user's domain has: as much as of a middling one of ours
+
+
+def own_topics(spec):
+    """Topics that the tables here do not know, in the order of the domain file."""
+    return list(dict.fromkeys(i.topic for i in spec.items if i.topic not in COPIES))
+
+
 def agent_jobs(spec, store):
     """Agent replies still to be spoken, the short ones first; orders and sums only where they are not strung together from units."""
     have = {line["text"] for line in store.lines if line["role"] == "agent" and line["split"] == "train"}
@@ -456,7 +492,15 @@ def test_jobs(spec):
         groups.setdefault(job[3].get("dialog", n), []).append(job)
     order = list(groups.values())
     random.Random("test order").shuffle(order)
-    return [job for group in order for job in group]
+    own = random.Random("heldout own")    # after ours: they leave the others' voices as they are
+    first = [(i.text, voices[(n + n // 8) % 8], round(own.uniform(0.9, 1.12), 2), line_of(i)) for topic in own_topics(spec)
+             for n, i in enumerate(own_sample(own, held.get(topic, []), NEW["test"]))]
+    return first + [job for group in order for job in group]
+
+
+def own_sample(r, pool, n):
+    """`n` of `pool`; a small pool is taken again and again, so that each text is heard in several voices."""
+    return [pool[k % len(pool)] for k in range(n)] if len(pool) < n and pool else r.sample(pool, min(n, len(pool)))
 
 
 def voices_jobs(spec):
@@ -469,7 +513,8 @@ def voices_jobs(spec):
             pools.setdefault(i.topic, []).append(i)
     chosen = [i for t, n in VOICES_TEST.items() for i in r.sample(pools.get(t, []), min(n, len(pools.get(t, []))))]
     r.shuffle(chosen)
-    return [(i, voices[k % len(voices)], round(r.uniform(0.9, 1.12), 2)) for k, i in enumerate(chosen)]
+    own = [i for topic in own_topics(spec) for i in own_sample(r, pools.get(topic, []), NEW["voices"])]
+    return [(i, voices[k % len(voices)], round(r.uniform(0.9, 1.12), 2)) for k, i in enumerate(chosen + own)]
 
 
 def user_jobs(spec, names, mix):
@@ -686,24 +731,48 @@ def choose_takes(store, spec, cache, folder):
                       lambda line: print(line, flush=True), lambda: stop_requested)
 
 
-def mix_of(text):
+def mix_of(text, spec):
     """MIX with the shares given as "capital=8,order=2"; a share of 0 leaves a topic out. Throws SpeechError."""
-    mix = dict(MIX)
+    mix = {**MIX, **dict.fromkeys(own_topics(spec), NEW["mix"])}
     for part in filter(None, text.split(",")):
         topic, _, share = part.partition("=")
         try:
             mix[topic] = float(share)
         except ValueError:
             raise SpeechError(f"--mix: expected topic=share, found {part!r}") from None
-        if topic not in MIX or mix[topic] < 0:
-            raise SpeechError(f"--mix: expected a topic of {', '.join(MIX)} and a share from 0, found {part!r}")
+        if mix[topic] < 0 or topic not in MIX and topic not in own_topics(spec):
+            raise SpeechError(f"--mix: expected a topic of {', '.join([*MIX, *own_topics(spec)])} and a share from 0, found {part!r}")
     return {t: s for t, s in mix.items() if s > 0}
 
 
-def until_time(text):
+def self_test_own_topic(path):
+    """A topic that only the user's domain has is spoken by users and tested, and the others' recordings stay as they are."""
+    import yaml
+    ours = domain_module.Domain(path)
+    text = dict(topic="hours", say=["When do you open?", "How early?"], heldout=["Since when?"], reply="At seven.", answer=["seven"])
+    with tempfile.TemporaryDirectory() as folder:
+        changed = Path(folder) / "own.yaml"
+        changed.write_text(yaml.safe_dump(dict(ours.spec, intents=[*ours.spec["intents"], text]), sort_keys=False), encoding="utf-8")
+        spec = domain_module.Domain(changed)
+        write_dialogs(spec, folder)
+    assert own_topics(spec) == ["hours"] and not own_topics(ours)
+    first = test_jobs(spec)[:NEW["test"]]
+    assert {(j[0], j[3]["topic"]) for j in first} == {("Since when?", "hours")} and len({j[1] for j in first}) == 8
+    familiar = voices_jobs(spec)
+    assert sum(i.topic == "hours" for i, _, _ in familiar) == NEW["voices"]
+    assert [(i.text, v, s) for i, v, s in familiar[:-NEW["voices"]]] == [(i.text, v, s) for i, v, s in voices_jobs(ours)]
+    assert mix_of("hours=3", spec)["hours"] == 3 and mix_of("", spec)["hours"] == NEW["mix"]
+    asked = user_jobs(spec, ["af_heart"], mix_of("hours=1000", spec))
+    assert sum(next(asked)[0].topic == "hours" for _ in range(20)) > 10
+
+
+def stop_time(text, minutes):
+    """When to stop: at the time of day `text` (HH:MM, UTC) or in so many minutes; None: never."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    if minutes:
+        return now + datetime.timedelta(minutes=minutes)
     if not text:
         return None
-    now = datetime.datetime.now(datetime.timezone.utc)
     h, m = map(int, text.split(":"))
     t = now.replace(hour=h, minute=m, second=0, microsecond=0)
     return t if t > now else t + datetime.timedelta(days=1)
@@ -711,7 +780,7 @@ def until_time(text):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("command", nargs="?", choices=["texts", "fetch", "import", "fast", "kokoro", "units", "written", "all", "status"])
+    p.add_argument("command", nargs="?", choices=["texts", "fetch", "import", "fast", "kokoro", "units", "written", "people", "all", "status"])
     p.add_argument("--domain", default=str(REPOSITORY / "configs/domain/coffee-bar.yaml"))
     p.add_argument("--out", default=str(REPOSITORY / "build/speech"), help="folder of the speech (default build/speech)")
     p.add_argument("--cache", default=os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")) + "/duet/kokoro",
@@ -720,6 +789,7 @@ def main():
     p.add_argument("--limit", type=int, help="at most so many files of each fast engine")
     p.add_argument("--count", type=int, default=60000, help="number of written conversations (default 60000)")
     p.add_argument("--listener", help="units: folder of a faster-whisper model; what it mishears is spoken in several takes (tools/judge)")
+    p.add_argument("--minutes", type=float, help="stop Kokoro after so long")
     p.add_argument("--until", help="stop Kokoro at this time of day, UTC, HH:MM")
     p.add_argument("--agent-share", type=float, default=0.5, help="share of Kokoro's files that are agent replies (default 0.5)")
     p.add_argument("--only", choices=["agent", "test", "user"], help="one part of Kokoro's work, for several processes side by side")
@@ -730,6 +800,7 @@ def main():
     if a.self_test:
         import unit_takes
         unit_takes.self_test()
+        self_test_own_topic(a.domain)
         print("self-test: %d texts to train, %d held out, %d dialogs: ok" % domain_module.self_test(a.domain))
         return 0
     if not a.command:
@@ -745,6 +816,12 @@ def main():
         spec = domain_module.Domain(a.domain)
         for i in spec.items:
             print(json.dumps(dict(line_of(i), split=i.split), ensure_ascii=False))
+        return 0
+    if a.command == "people":
+        if not a.source:
+            raise SpeechError("people: expected --from DIR, found none")
+        Path(a.out).mkdir(parents=True, exist_ok=True)
+        import_people(a.source, a.out, domain_module.Domain(a.domain))
         return 0
     store = Store(a.out)
     if a.command == "status":
@@ -769,7 +846,7 @@ def main():
     if a.command in ("fast", "all"):
         run_fast(store, spec, a.limit)
     if a.command in ("kokoro", "all") and not stop_requested:
-        run_kokoro(store, spec, cache, until_time(a.until), a.agent_share, a.no_test_set, a.only, mix_of(a.mix))
+        run_kokoro(store, spec, cache, stop_time(a.until, a.minutes), a.agent_share, a.no_test_set, a.only, mix_of(a.mix, spec))
     status(store)
     return 0
 
