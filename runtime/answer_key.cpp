@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <numeric>
 
 namespace duet::runtime {
 
@@ -150,6 +151,20 @@ Words number_words(long value) {
   }
   words.emplace_back(kUnits[static_cast<std::size_t>(value)]);
   return words;
+}
+
+std::size_t count_word_errors(const Words& reference, const Words& heard) {
+  std::vector<std::size_t> row(heard.size() + 1);  // Of the reference's words so far.
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < reference.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i + 1);
+    for (std::size_t j = 0; j < heard.size(); ++j) {
+      const std::size_t replaced = diagonal + (reference[i] == heard[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({row[j + 1] + 1, row[j] + 1, replaced});
+    }
+  }
+  return row.back();
 }
 
 Words normalise_words(const std::string& text) {

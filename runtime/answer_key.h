@@ -2,6 +2,7 @@
 // Is a reply right? Deterministic, without a judge: numbers for sums, slots for orders, whole words
 // for the rest. English, the language of the shipped domain.
 
+#include <cstddef>
 #include <map>
 #include <optional>
 #include <string>
@@ -14,6 +15,10 @@ namespace duet::runtime {
 /// hyphens and apostrophes gone ("don't" -> dont), "oz" and "ounces" -> ounce, "and" within a
 /// number dropped ("one hundred and five").
 std::vector<std::string> normalise_words(const std::string& text);
+
+/// Fewest words to replace, insert and delete that turn `reference` into `heard`.
+std::size_t count_word_errors(const std::vector<std::string>& reference,
+                              const std::vector<std::string>& heard);
 
 /// 0 to 999999 in words.
 std::vector<std::string> number_words(long value);

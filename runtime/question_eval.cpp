@@ -47,22 +47,27 @@ AnswerKey parse_key(const json& key, const std::string& topic) {
   return result;
 }
 
-/// A conversation step by step, both channels kept.
+/// A conversation step by step; `keeps_audio`: both channels are kept for save().
 class Conversation {
  public:
-  Conversation(const Engine& engine, const SessionOptions& options)
-      : info_(engine.info()),
+  Conversation(const Engine& engine, const SessionOptions& options, bool keeps_audio,
+               std::unique_ptr<Disturber> disturber = nullptr)
+      : keeps_audio_(keeps_audio),
+        disturber_(std::move(disturber)),
+        info_(engine.info()),
         session_(engine.make_session(options)),
         framer_(static_cast<std::size_t>(info_.block_samples)),
         block_(static_cast<std::size_t>(info_.block_samples)),
-        agent_(static_cast<std::size_t>(info_.output_block_samples),
-               0.0F),  // Step 0 is heard one step after the start.
         agent_levels_(info_.output_rate_hz) {
-    agent_levels_.process(agent_);
+    // Step 0 is heard one step after the start.
+    hear(std::vector<float>(static_cast<std::size_t>(info_.output_block_samples), 0.0F));
   }
 
+  void set_user_level(double rms) {
+    if (disturber_) disturber_->set_user_level(rms);
+  }
   void feed(std::span<const float> samples) {
-    user_.insert(user_.end(), samples.begin(), samples.end());
+    num_fed_ += samples.size();
     framer_.push(samples);
     while (framer_.pop(block_)) step();
   }
@@ -71,11 +76,27 @@ class Conversation {
                             0.0F));
   }
 
-  double now_s() const { return static_cast<double>(user_.size()) / info_.input_rate_hz; }
+  double now_s() const { return static_cast<double>(num_fed_) / info_.input_rate_hz; }
   double step_seconds() const { return info_.step_seconds; }
   Activity agent() const { return find_activity(agent_levels_.levels_db()); }
+  /// The same of a part of the channel that begins at least a minute before `time_s`: what an hour
+  /// of conversation would take minutes to look through at every step.
+  Activity agent_around(double time_s) const {
+    constexpr double kBefore = 60.0;
+    const auto skipped =
+        static_cast<std::size_t>(std::max(0.0, time_s - kBefore));  // Whole seconds.
+    Activity activity = find_activity(std::span(agent_levels_.levels_db()).subspan(100 * skipped));
+    for (Segment& segment : activity.segments) {
+      segment.start_s += static_cast<double>(skipped);
+      segment.end_s += static_cast<double>(skipped);
+    }
+    activity.end_s += static_cast<double>(skipped);
+    return activity;
+  }
   /// The agent's words since the last call.
   std::string take_text() { return std::exchange(text_, {}); }
+  /// The user's, as the model's own recogniser heard them, since the last call.
+  std::string take_heard() { return std::exchange(heard_, {}); }
 
   void save(const std::string& path) const {
     auto user = audio::resample(user_, info_.input_rate_hz, info_.output_rate_hz);
@@ -88,22 +109,32 @@ class Conversation {
 
  private:
   void step() {
+    if (disturber_) disturber_->process(block_);
+    if (keeps_audio_) user_.insert(user_.end(), block_.begin(), block_.end());
     session_->step(block_, out_);
     if (out_.agent_turn_started && !text_.empty()) text_ += ' ';
     text_ += out_.agent_text;
-    agent_.insert(agent_.end(), out_.pcm.begin(), out_.pcm.end());
-    agent_levels_.process(out_.pcm);
+    heard_ += out_.user_text;
+    hear(out_.pcm);
+  }
+  void hear(const std::vector<float>& pcm) {
+    if (keeps_audio_) agent_.insert(agent_.end(), pcm.begin(), pcm.end());
+    agent_levels_.process(pcm);
+    if (disturber_) disturber_->hear_agent(pcm);
   }
 
+  const bool keeps_audio_;
+  std::unique_ptr<Disturber> disturber_;
   const EngineInfo& info_;
   std::unique_ptr<Session> session_;
   audio::Framer framer_;
   std::vector<float> block_;
+  std::size_t num_fed_ = 0;  // Some of the last block may not have been stepped yet.
   std::vector<float> user_;
   std::vector<float> agent_;
   LevelMeter agent_levels_;
   StepOutput out_;
-  std::string text_;
+  std::string text_, heard_;
 };
 
 /// Silence until the agent has answered and is done, or never began. True when its sound ended.
@@ -111,7 +142,7 @@ bool wait_for_reply(Conversation& conversation, double user_end_s, const EvalOpt
   for (;;) {
     conversation.feed_silence(conversation.step_seconds());
     const double waited_s = conversation.now_s() - user_end_s;
-    const Activity agent = conversation.agent();
+    const Activity agent = conversation.agent_around(user_end_s);
     const bool has_begun = !agent.segments.empty() && agent.segments.back().end_s > user_end_s;
     if (!has_begun) {
       if (waited_s >= options.patience_s) return true;
@@ -125,14 +156,18 @@ bool wait_for_reply(Conversation& conversation, double user_end_s, const EvalOpt
 struct AskedTurn {
   const EvalTurn* turn;
   Segment user;
-  std::string reply;
+  std::string reply, heard;
   bool falls_silent;
 };
 
+std::vector<float> load_samples(const EvalTurn& turn, int rate_hz) {
+  const audio::AudioClip clip = audio::load_audio_file(turn.path);
+  return audio::resample(clip.samples, clip.rate_hz, rate_hz);
+}
+
 AskedTurn ask(Conversation& conversation, const EvalTurn& turn, int input_rate_hz,
               const EvalOptions& options) {
-  const audio::AudioClip clip = audio::load_audio_file(turn.path);
-  const auto samples = audio::resample(clip.samples, clip.rate_hz, input_rate_hz);
+  const auto samples = load_samples(turn, input_rate_hz);
   const Activity sound = find_activity(measure_levels_db(samples, input_rate_hz));
   if (sound.segments.empty()) {
     throw core::LoadError({.subject = "speech",
@@ -142,12 +177,25 @@ AskedTurn ask(Conversation& conversation, const EvalTurn& turn, int input_rate_h
                            .hint = ""});
   }
   const double begin_s = conversation.now_s();
+  conversation.set_user_level(audible_rms(samples, input_rate_hz));
   conversation.take_text();
+  conversation.take_heard();
   conversation.feed(samples);
   const Segment user{begin_s + sound.segments.front().start_s,
                      begin_s + sound.segments.back().end_s};
   const bool falls_silent = wait_for_reply(conversation, user.end_s, options);
-  return {&turn, user, conversation.take_text(), falls_silent};
+  return {&turn, user, conversation.take_text(), conversation.take_heard(), falls_silent};
+}
+
+/// Whether the reply names the key's drink, and no other one.
+bool has_drink(const std::string& reply, const OrderSlots& key) {
+  const auto drinks = [](const OrderSlots& slots) {
+    OrderSlots found;
+    std::copy_if(slots.begin(), slots.end(), std::back_inserter(found),
+                 [](const auto& slot) { return slot.first == "drink"; });
+    return found;
+  };
+  return drinks(find_order(reply)) == drinks(key);
 }
 
 EvalTurnResult score(const AskedTurn& asked, double until_s, const Activity& agent) {
@@ -156,8 +204,11 @@ EvalTurnResult score(const AskedTurn& asked, double until_s, const Activity& age
   result.topic = asked.turn->topic;
   result.text = asked.turn->text;
   result.expected = asked.turn->expected;
+  result.round = asked.turn->round;
   result.reply = asked.reply;
+  result.heard = asked.heard;
   result.is_right = is_right(asked.reply, asked.turn->key);
+  if (asked.turn->key.order) result.is_drink_right = has_drink(asked.reply, *asked.turn->key.order);
   result.score = score_event({EventKind::kQuestion, asked.user}, until_s, agent);
   result.has_false_alarm = !find_false_alarms(asked.user, agent).empty();
   result.falls_silent = asked.falls_silent;
@@ -188,6 +239,7 @@ json turn_json(const EvalTurnResult& turn) {
           {"text", turn.text},
           {"expected", turn.expected},
           {"reply", turn.reply},
+          {"heard", turn.heard},
           {"is_right", turn.is_right},
           {"is_answered", turn.score.is_counted && turn.score.is_success},
           {"has_false_alarm", turn.has_false_alarm},
@@ -303,6 +355,33 @@ std::vector<EvalDialog> load_eval_dialogs(const std::string& manifest, const std
   return all;
 }
 
+std::vector<EvalDialog> repeat_turns(const std::vector<EvalDialog>& dialogs,
+                                     std::size_t num_conversations, int num_rounds) {
+  std::vector<EvalDialog> out(num_conversations);
+  std::vector<std::vector<EvalTurn>> shares(num_conversations);
+  std::size_t count = 0;
+  for (const EvalDialog& dialog : dialogs)
+    if (dialog.turns.size() == 1) shares[count++ % num_conversations].push_back(dialog.turns[0]);
+  if (count < num_conversations) {
+    throw core::ConfigError(
+        {.subject = "long conversations",
+         .expected = std::to_string(num_conversations) + " questions that stand alone, or more",
+         .found = std::to_string(count),
+         .file = {},
+         .hint = {}});
+  }
+  for (std::size_t i = 0; i < num_conversations; ++i) {
+    out[i].id = "long-" + std::to_string(i + 1);
+    for (int round = 0; round < num_rounds; ++round) {
+      for (EvalTurn& turn : shares[i]) {
+        turn.round = round;
+        out[i].turns.push_back(turn);
+      }
+    }
+  }
+  return out;
+}
+
 namespace {
 
 /// Asks dialogues on several threads; their results in the order of the dialogues.
@@ -358,12 +437,31 @@ class Asking {
     return is_stopped_;
   }
 
+  /// With the voices of other dialogues, always the same ones for a dialogue.
+  std::unique_ptr<Disturber> make_disturber(const EvalDialog& dialog) const {
+    const EngineInfo& info = engine_.info();
+    const auto index = static_cast<std::size_t>(&dialog - dialogs_.data());
+    std::mt19937_64 random(index + 1);
+    std::vector<std::vector<float>> voices;
+    while (options_.disturbance.has_voices() && voices.size() <= kBabbleVoices) {
+      const std::size_t other = random() % (dialogs_.size() - 1);
+      voices.push_back(
+          load_samples(dialogs_[other + (other >= index)].turns.front(), info.input_rate_hz));
+    }
+    return std::make_unique<Disturber>(options_.disturbance, voices, info.input_rate_hz,
+                                       info.output_rate_hz, index + 1);
+  }
+
   void ask_dialog(const EvalDialog& dialog, Result& result) {
-    Conversation conversation(engine_, options_.session);
+    const int rate_hz = engine_.info().input_rate_hz;
+    Conversation conversation(engine_, options_.session, !options_.save_dir.empty(),
+                              make_disturber(dialog));
+    conversation.set_user_level(audible_rms(load_samples(dialog.turns.front(), rate_hz), rate_hz));
     conversation.feed_silence(options_.lead_s);
     std::vector<AskedTurn> asked;
     for (const EvalTurn& turn : dialog.turns) {
-      asked.push_back(ask(conversation, turn, engine_.info().input_rate_hz, options_));
+      if (conversation.now_s() >= options_.max_dialog_s || is_stopped()) break;
+      asked.push_back(ask(conversation, turn, rate_hz, options_));
       if (!asked.back().falls_silent) break;  // Nobody can go on talking with that.
     }
     const Activity agent = conversation.agent();
@@ -398,13 +496,21 @@ class Asking {
 
 EvalReport evaluate_questions(const Engine& engine, const std::vector<EvalDialog>& dialogs,
                               const EvalOptions& options, const EvalHooks& hooks) {
+  options.disturbance.validate();
+  if (options.disturbance.has_voices() && dialogs.size() < 2) {
+    throw core::ConfigError({.subject = "disturbance",
+                             .expected = "two dialogues, for the voices of others",
+                             .found = std::to_string(dialogs.size()),
+                             .file = {},
+                             .hint = {}});
+  }
   if (!options.save_dir.empty()) fs::create_directories(options.save_dir);
   return Asking(engine, dialogs, options, hooks).run();
 }
 
 QuietReport evaluate_quiet(const Engine& engine, double minutes, double noise_db,
                            const SessionOptions& session, const EvalHooks& hooks) {
-  Conversation conversation(engine, session);
+  Conversation conversation(engine, session, false);
   const auto block_samples = static_cast<std::size_t>(engine.info().block_samples);
   const auto num_blocks =
       static_cast<std::size_t>(std::ceil(minutes * 60.0 / engine.info().step_seconds));

@@ -92,3 +92,11 @@ TEST_CASE("sums want the number, the rest whole words", "[unit]") {
   CHECK(is_right("", nothing));
   CHECK_FALSE(is_right("Okay.", nothing));
 }
+
+TEST_CASE("word errors are the fewest edits", "[unit]") {
+  CHECK(count_word_errors({"a", "b", "c", "d"}, {"a", "x", "c"}) == 2);
+  CHECK(count_word_errors({"a", "b"}, {"a", "b", "b"}) == 1);
+  CHECK(count_word_errors({}, {"a"}) == 1);
+  CHECK(count_word_errors({"a"}, {}) == 1);
+  CHECK(count_word_errors({"a", "b"}, {"a", "b"}) == 0);
+}

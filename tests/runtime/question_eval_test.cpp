@@ -124,3 +124,53 @@ TEST_CASE("in quiet, every start is a false one", "[unit]") {
   CHECK(report.text == "Hello?");
   CHECK(report.minutes == Approx(0.1));
 }
+
+TEST_CASE("a long conversation asks its share over and over, until its time is up", "[unit]") {
+  const Corpus corpus;
+  std::string lines;
+  for (const char* id : {"q1", "q2", "q3"}) {
+    std::string line = kSum;
+    lines += line.replace(line.find("q1"), 2, id);
+  }
+  const auto dialogs = load_eval_dialogs(corpus.manifest(lines), "heldout", 0);
+  const auto repeated = repeat_turns(dialogs, 2, 3);
+  REQUIRE(repeated.size() == 2);
+  CHECK(repeated[0].turns.size() == 6);
+  CHECK(repeated[1].turns.size() == 3);
+  CHECK(repeated[0].turns[0].id == repeated[0].turns[2].id);
+  CHECK(repeated[0].turns[2].round == 1);
+  CHECK_THROWS_WITH(repeat_turns(dialogs, 4, 1), Contains("4 questions that stand alone"));
+  // Each turn takes 1 s and 3.2 s of waiting for an answer that never comes.
+  const EvalReport report = evaluate_questions(support::FakeEngine(support::FakeScript{}),
+                                               {repeated[0]}, {.max_dialog_s = 8.0});
+  REQUIRE(report.turns.size() == 2);
+  CHECK(report.turns[1].round == 0);
+}
+
+TEST_CASE("what the model's recogniser heard, and the drink of an order", "[unit]") {
+  const Corpus corpus;
+  const auto dialogs = load_eval_dialogs(
+      corpus.manifest(
+          R"({"id":"q4","role":"user","split":"heldout","topic":"order","text":"a latte","key":{"slots":{"drink":"latte","size":"large"}},"reply":"A latte.","file":"a.wav"})"
+          "\n"),
+      "heldout", 0);
+  support::FakeScript script;
+  script.replies = {{.first_step = 20, .num_steps = 10, .text = "A small latte, coming up."}};
+  script.user_words = [](std::int64_t step) { return step == 12 ? " a latte" : ""; };
+  const EvalTurnResult turn =
+      evaluate_questions(support::FakeEngine(script), dialogs, {}).turns.at(0);
+  CHECK(turn.heard == " a latte");
+  CHECK_FALSE(turn.is_right);
+  CHECK(turn.is_drink_right == true);
+  script.replies[0].text = "A large mocha, coming up.";
+  CHECK(evaluate_questions(support::FakeEngine(script), dialogs, {}).turns.at(0).is_drink_right ==
+        false);
+}
+
+TEST_CASE("other voices need other dialogues", "[unit]") {
+  const Corpus corpus;
+  const auto dialogs = load_eval_dialogs(corpus.manifest(kSum), "heldout", 0);
+  CHECK_THROWS_WITH(evaluate_questions(support::FakeEngine(support::FakeScript{}), dialogs,
+                                       {.disturbance = {.speaker_db = -15.0}}),
+                    Contains("two dialogues"));
+}

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "runtime/answer_key.h"
 #include "runtime/core/error.h"
 #include "tools/train/autocast.h"
 
@@ -58,19 +59,9 @@ std::pair<int64_t, int64_t> word_errors(const std::string& reference,
     for (std::string word; in >> word;) out.push_back(word);
     return out;
   };
-  const std::vector<std::string> a = words(reference), b = words(hypothesis);
-  std::vector<int64_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = static_cast<int64_t>(j);
-  for (size_t i = 1; i <= a.size(); ++i) {
-    int64_t diagonal = row[0];
-    row[0] = static_cast<int64_t>(i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const int64_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
-    }
-  }
-  return {row[b.size()], static_cast<int64_t>(a.size())};
+  const std::vector<std::string> a = words(reference);
+  return {static_cast<int64_t>(runtime::count_word_errors(a, words(hypothesis))),
+          static_cast<int64_t>(a.size())};
 }
 
 EncoderTask::EncoderTask(const Config& config, ParameterStore& store, std::vector<Utterance> train,
