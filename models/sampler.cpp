@@ -54,6 +54,7 @@ void SamplerConfig::validate() const {
           std::to_string(temperature));
   require(std::isfinite(interruptibility), "interruptibility", "a finite value",
           std::to_string(interruptibility));
+  require(std::isfinite(eagerness), "eagerness", "a finite value", std::to_string(eagerness));
   require(
       text_bos != text_eos && text_pad != text_bos && text_pad != text_eos, "text ids",
       "three different ids for pad, bos and eos",
@@ -66,9 +67,11 @@ Sampler::State Sampler::initial_state() const { return {std::mt19937_64(config_.
 
 int64_t Sampler::sample_text(std::span<const float> logits, State& state) const {
   const double lean = state.in_turn ? config_.interruptibility : 0.0;
+  const double push = state.in_turn ? 0.0 : config_.eagerness;
   const auto logit = [&](int64_t i) {
     const double value = static_cast<double>(logits[static_cast<size_t>(i)]);
     if (i == config_.text_eos) return value + lean;
+    if (i == config_.text_bos) return value + push;
     return i == config_.text_pad ? value + 0.5 * lean : value;
   };
   const int64_t token =

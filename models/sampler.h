@@ -2,7 +2,7 @@
 // From logits to tokens, and from said codes to codes the codec can decode. No tensors.
 // Greedy by default, ties to the lowest index, every id admissible (NeMo
 // DuplexS2SModel.offline_inference). The model alone decides when to speak and to stop;
-// `interruptibility` only leans on its own logits.
+// `interruptibility` and `eagerness` only lean on its own logits.
 
 #include <cstdint>
 #include <random>
@@ -18,6 +18,10 @@ struct SamplerConfig {
   /// larger stops sooner, in the middle of the text as well as after it. Outside of turns nothing
   /// is added: reply latency stays as learned.
   double interruptibility = 0.0;
+  /// Constant added to the begin token's logit while no turn is open: below 0 the model waits until
+  /// it is surer that the user is done (fewer false alarms, later replies), above 0 it begins
+  /// sooner.
+  double eagerness = 0.0;
   int64_t text_pad = 0, text_bos = 1, text_eos = 2;
 
   void validate() const;  ///< Throws core::ConfigError.

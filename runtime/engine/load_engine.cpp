@@ -29,6 +29,7 @@ EngineParts load_bundled(ModelConfig config) {
   parts.sampler.text_bos = tokenizers.ids.bos;
   parts.sampler.text_eos = tokenizers.ids.eos;
   parts.sampler.interruptibility = config.interruptibility;
+  parts.sampler.eagerness = config.eagerness;
   parts.silence_codes = config.silence_codes;
   parts.text_tokenizer = std::move(tokenizers.text);
   parts.ctc_tokenizer = std::move(tokenizers.ctc);

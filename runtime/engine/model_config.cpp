@@ -162,6 +162,7 @@ ModelConfig read_bundled(const ConfigReader& file, ModelConfig config) {
   config.convnext = codecs::ConvNextCodecConfig::parse(codec);
   config.interruptibility =
       file.get_double("interruptibility", 0.0, core::DoubleRange{-20.0, 20.0});
+  config.eagerness = file.get_double("eagerness", 0.0, core::DoubleRange{-20.0, 20.0});
   config.silence_codes = codec.get_int_list("silence_codes", {}, IntRange{0, kSize.max});
   const ConfigReader tokenizer = file.sub("tokenizer");
   config.tokenizer_file = config.dir + "/" + tokenizer.get_string("file");
@@ -239,6 +240,7 @@ std::string bundled_config_json(const ModelConfig& config, const std::string& tr
                {"lm", write_lm(config.lm)},
                {"codec", write_convnext(config.convnext)}};
   if (config.interruptibility != 0.0) json["interruptibility"] = config.interruptibility;
+  if (config.eagerness != 0.0) json["eagerness"] = config.eagerness;
   json["codec"]["silence_codes"] = config.silence_codes;
   json["tokenizer"] = {{"file", fs::path(config.tokenizer_file).filename().string()},
                        {"bos", config.bos_piece},

@@ -43,7 +43,8 @@ struct ModelConfig {
   codecs::ConvNextCodecConfig convnext;
   codecs::NanoCodecConfig nano;
   double interruptibility =
-      0.0;  ///< Of the sampler (models/sampler.h), unless a session says otherwise.
+      0.0;                 ///< Of the sampler (models/sampler.h), unless a session says otherwise.
+  double eagerness = 0.0;  ///< The same, but of the model alone.
   std::vector<int64_t> silence_codes;  ///< Empty: the first said frame stands for silence.
 
   std::string tokenizer_file, ctc_tokenizer_file;  ///< Paths; the second empty when there is none.

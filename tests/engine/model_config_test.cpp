@@ -99,6 +99,18 @@ TEST_CASE("overrides reach the configuration", "[unit]") {
   const TempDir folder;
   duet::test::write_tiny_model(folder.path());
   CHECK(read_model_config(folder.path(), {"lm.window=9", "name=other"}).lm.llm.window == 9);
+  CHECK(read_model_config(folder.path(), {"eagerness=-1.5"}).eagerness == -1.5);
+  CHECK(read_model_config(folder.path()).eagerness == 0.0);
+}
+
+TEST_CASE("interruptibility and eagerness are written where they are not 0", "[unit]") {
+  ModelConfig config = duet::test::tiny_model_config();
+  CHECK(bundled_config_json(config).find("eagerness") == std::string::npos);
+  config.interruptibility = 0.5;
+  config.eagerness = -1.5;
+  const std::string json = bundled_config_json(config);
+  CHECK_THAT(
+      json, Catch::Contains("\"interruptibility\": 0.5") && Catch::Contains("\"eagerness\": -1.5"));
 }
 
 TEST_CASE("a bundled config that does not fit together says where", "[unit]") {

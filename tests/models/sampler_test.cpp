@@ -66,6 +66,21 @@ TEST_CASE("interruptibility leans on the end and the silence of an open turn onl
   CHECK(sampler.sample_text(word_first, state) == 3);
 }
 
+TEST_CASE("eagerness leans on the begin of a turn, and only while none is open", "[unit]") {
+  // ids: 0 pad, 1 bos, 2 eos, 3 a word
+  const std::vector<float> begin_first = {1.0F, 2.0F, 0.0F, 0.0F},
+                           pad_first = {2.0F, 1.0F, 0.0F, 0.0F};
+  const Sampler patient({.eagerness = -1.5}), eager({.eagerness = 1.5});
+  Sampler::State waiting = patient.initial_state(), beginning = eager.initial_state();
+  CHECK(patient.sample_text(begin_first, waiting) == 0);
+  CHECK(eager.sample_text(pad_first, beginning) == 1);
+  REQUIRE(beginning.in_turn);
+  CHECK(eager.sample_text(pad_first, beginning) == 0);  // Inside a turn nothing is added.
+  waiting.in_turn = true;
+  CHECK(patient.sample_text(begin_first, waiting) == 1);
+  CHECK_THROWS_AS(Sampler({.eagerness = NAN}), duet::core::ConfigError);
+}
+
 TEST_CASE("control codes become the first frame, as the reference does", "[golden]") {
   const std::vector<std::vector<int64_t>> said = {{8, 17}, {17, 0}, {52, 61}, {62, 45}};
   const std::vector<std::vector<int64_t>> want = {{8, 17}, {17, 0}, {52, 17}, {8, 45}};

@@ -43,6 +43,7 @@ int train_export(const RecipeOptions& options) {
   model.tokenizer_file = config.get_string("tokenizer");
   model.ctc_tokenizer_file = config.get_string("ctc_pieces");
   model.interruptibility = config.get_double("interruptibility", 0.0);
+  model.eagerness = config.get_double("eagerness", 0.0);
   const std::string recipe = config.get_string("recipe"), note = config.get_string("note", "");
   config.finish();
   require_files(config, {{"duplex", duplex},
