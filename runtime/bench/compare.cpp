@@ -33,11 +33,21 @@ Pairs pair_up(const Values& first, const Values& second) {
   return pairs;
 }
 
-Comparison compare_pairs(const MetricDefinition& definition, const Pairs& pairs, std::uint64_t seed,
-                         int num_samples) {
-  Comparison result{.definition = &definition, .n = pairs.first.size()};
-  result.first = definition.statistic(pairs.first);
-  result.second = definition.statistic(pairs.second);
+std::string show_difference(double value, Unit unit) {
+  if (std::isinf(value)) return value > 0.0 ? "+never" : "-never";
+  return (value < 0.0 ? "" : "+") + show(value, unit);
+}
+
+}  // namespace
+
+PairedDifference paired_difference(const Values& first, const Values& second,
+                                   StatisticFunction statistic, std::uint64_t seed,
+                                   int num_samples) {
+  const Pairs pairs = pair_up(first, second);
+  PairedDifference result{.n = pairs.first.size()};
+  if (result.n == 0) return result;
+  result.first = statistic(pairs.first);
+  result.second = statistic(pairs.second);
   std::mt19937_64 random(seed);
   Pairs sample = pairs;
   std::vector<double> differences;
@@ -47,8 +57,7 @@ Comparison compare_pairs(const MetricDefinition& definition, const Pairs& pairs,
       sample.first[k] = pairs.first[pick];
       sample.second[k] = pairs.second[pick];
     }
-    differences.push_back(
-        difference(definition.statistic(sample.second), definition.statistic(sample.first)));
+    differences.push_back(difference(statistic(sample.second), statistic(sample.first)));
   }
   std::sort(differences.begin(), differences.end());
   // Nearest ranks: nothing is interpolated between finite and infinite differences.
@@ -57,19 +66,8 @@ Comparison compare_pairs(const MetricDefinition& definition, const Pairs& pairs,
   };
   result.low = rank(0.025);
   result.high = rank(0.975);
-  const bool is_higher = result.low > 0.0;
-  const bool is_lower = result.high < 0.0;
-  result.is_regression = definition.is_lower_better ? is_higher : is_lower;
-  result.is_improvement = definition.is_lower_better ? is_lower : is_higher;
   return result;
 }
-
-std::string show_difference(double value, Unit unit) {
-  if (std::isinf(value)) return value > 0.0 ? "+never" : "-never";
-  return (value < 0.0 ? "" : "+") + show(value, unit);
-}
-
-}  // namespace
 
 std::vector<Comparison> compare(const SuiteResult& first, const SuiteResult& second,
                                 std::uint64_t seed, int num_samples) {
@@ -83,9 +81,19 @@ std::vector<Comparison> compare(const SuiteResult& first, const SuiteResult& sec
   }
   std::vector<Comparison> comparisons;
   for (const MetricDefinition& definition : metric_definitions()) {
-    const Pairs pairs = pair_up(values_of(definition, first), values_of(definition, second));
-    if (!pairs.first.empty())
-      comparisons.push_back(compare_pairs(definition, pairs, seed, num_samples));
+    const auto [n, a, b, low, high] =
+        paired_difference(values_of(definition, first), values_of(definition, second),
+                          definition.statistic, seed, num_samples);
+    if (n == 0) continue;
+    const bool is_higher = low > 0.0, is_lower = high < 0.0;
+    comparisons.push_back({.definition = &definition,
+                           .n = n,
+                           .first = a,
+                           .second = b,
+                           .low = low,
+                           .high = high,
+                           .is_regression = definition.is_lower_better ? is_higher : is_lower,
+                           .is_improvement = definition.is_lower_better ? is_lower : is_higher});
   }
   return comparisons;
 }

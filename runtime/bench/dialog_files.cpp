@@ -15,7 +15,7 @@ namespace duet::runtime::bench {
 namespace fs = std::filesystem;
 
 std::optional<DialogResult> read_dialog_file(const std::string& folder, const std::string& id,
-                                             const std::string& fingerprint) {
+                                             const std::optional<std::string>& fingerprint) {
   std::ifstream stream(fs::path(folder) / (id + ".json"), std::ios::binary);
   if (!stream) return std::nullopt;
   const std::string text{std::istreambuf_iterator<char>(stream), {}};

@@ -8,9 +8,10 @@
 
 namespace duet::runtime::bench {
 
-/// A result of an earlier run of the same thing; nothing when there is none.
+/// A result of an earlier run of the same thing (without a fingerprint: of anything); nothing when
+/// there is none.
 std::optional<DialogResult> read_dialog_file(const std::string& folder, const std::string& id,
-                                             const std::string& fingerprint);
+                                             const std::optional<std::string>& fingerprint);
 
 /// Writes it (unless `folder` is empty) and returns it as it would be read again, so that a report
 /// does not depend on what was resumed. Throws core::LoadError.

@@ -117,10 +117,11 @@ std::string to_json(const DialogResult& result, const std::string& fingerprint) 
 }
 
 std::optional<DialogResult> dialog_from_json(const std::string& text,
-                                             const std::string& fingerprint) {
+                                             const std::optional<std::string>& fingerprint) {
   try {
     const ordered_json json = ordered_json::parse(text);
-    if (json.at("schema") != kSchema || json.at("fingerprint") != fingerprint) return std::nullopt;
+    if (json.at("schema") != kSchema) return std::nullopt;
+    if (fingerprint && json.at("fingerprint") != *fingerprint) return std::nullopt;
     DialogResult result;
     result.id = json.at("id");
     result.error = json.value("error", "");

@@ -57,8 +57,9 @@ DialogResult score_dialog(const ScriptDialog& dialog, const Recording& recording
 /// `fingerprint` names what it belongs
 /// to.
 std::string to_json(const DialogResult& result, const std::string& fingerprint);
-/// Nothing when the text is damaged or belongs to something else.
+/// Nothing when the text is damaged or belongs to something else; without a fingerprint it may
+/// belong to anything.
 std::optional<DialogResult> dialog_from_json(const std::string& json,
-                                             const std::string& fingerprint);
+                                             const std::optional<std::string>& fingerprint);
 
 }  // namespace duet::runtime::bench

@@ -18,6 +18,8 @@ double mean(std::span<const double> x) {
 double median(std::span<const double> x) { return percentile(x, 0.5); }
 double p90(std::span<const double> x) { return percentile(x, 0.9); }
 double p95(std::span<const double> x) { return percentile(x, 0.95); }
+double p99(std::span<const double> x) { return percentile(x, 0.99); }
+double sum(std::span<const double> x) { return std::accumulate(x.begin(), x.end(), 0.0); }
 
 Value counted_latency(const std::optional<EventScore>& score) {
   return score && score->is_counted ? Value(score->latency_s) : std::nullopt;
@@ -86,6 +88,15 @@ Value echo_starts(const EventResult& event, bool) {
 
 }  // namespace
 
+StatisticFunction statistic_of(std::string_view id) {
+  const std::string_view name = id.substr(id.rfind('.') + 1);
+  if (name == "median") return median;
+  if (name == "p90") return p90;
+  if (name == "p95") return p95;
+  if (name == "p99") return p99;
+  return name == "sum" ? sum : mean;
+}
+
 const std::vector<MetricDefinition>& metric_definitions() {
   using enum Unit;
   static const std::vector<MetricDefinition> definitions = {
@@ -146,6 +157,8 @@ std::string show(double value, Unit unit) {
     case Unit::kMilliseconds: std::snprintf(text, sizeof text, "%.0f ms", 1000.0 * value); break;
     case Unit::kShare: std::snprintf(text, sizeof text, "%.1f %%", 100.0 * value); break;
     case Unit::kPerHour: std::snprintf(text, sizeof text, "%.1f /h", value); break;
+    case Unit::kCount: std::snprintf(text, sizeof text, "%.0f", value); break;
+    case Unit::kMegabytes: std::snprintf(text, sizeof text, "%.1f MB", value); break;
   }
   return text;
 }

@@ -27,6 +27,8 @@ const char* unit_name(Unit unit) {
   switch (unit) {
     case Unit::kMilliseconds: return "s";
     case Unit::kShare: return "share";
+    case Unit::kCount: return "1";
+    case Unit::kMegabytes: return "MB";
     case Unit::kPerHour: break;
   }
   return "1/h";

@@ -129,6 +129,34 @@ std::string svg_distribution(const std::vector<double>& seconds, const std::stri
   return svg + "</svg>";
 }
 
+std::string svg_curve(const std::vector<std::pair<double, double>>& points,
+                      const std::string& title, const std::string& x_name) {
+  constexpr double kLeft = 60.0, kRight = 470.0, kTop = 24.0, kBottom = 150.0;
+  std::vector<std::pair<double, double>> finite;
+  for (const auto& point : points)
+    if (std::isfinite(point.first) && std::isfinite(point.second)) finite.push_back(point);
+  if (finite.size() < 2) return "";
+  const auto [low_x, high_x] = std::minmax_element(finite.begin(), finite.end());
+  const auto [low_y, high_y] =
+      std::minmax_element(finite.begin(), finite.end(),
+                          [](const auto& a, const auto& b) { return a.second < b.second; });
+  const auto place = [](double value, double low, double high, double from, double to) {
+    return high > low ? from + (value - low) / (high - low) * (to - from) : 0.5 * (from + to);
+  };
+  std::string line;
+  for (const auto& [x, y] : finite)
+    line += format("%.1f,%.1f ", place(x, low_x->first, high_x->first, kLeft, kRight),
+                   place(y, low_y->second, high_y->second, kBottom, kTop));
+  return "<svg class=\"plot\" viewBox=\"0 0 480 172\" role=\"img\">" +
+         text_at(kLeft, 14.0, "title", title + format(", last %.4g", finite.back().second)) +
+         "<polyline class=\"cdf\" points=\"" + line + "\"/>" +
+         text_at(2.0, kTop + 8.0, "axis", format("%.4g", high_y->second)) +
+         text_at(2.0, kBottom, "axis", format("%.4g", low_y->second)) +
+         text_at(kLeft, kBottom + 16.0, "axis", format("%.6g", low_x->first)) +
+         text_at(kRight - 60.0, kBottom + 16.0, "axis", x_name + format(" %.6g", high_x->first)) +
+         "</svg>";
+}
+
 std::vector<float> envelope(const std::vector<float>& samples, std::size_t num_bins) {
   std::vector<float> peaks(samples.empty() ? 0 : num_bins, 0.0F);
   for (std::size_t i = 0; i < samples.size(); ++i) {

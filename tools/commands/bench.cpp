@@ -132,6 +132,7 @@ void add_bench(CLI::App& app, Dispatch& dispatch) {
   add_quiet(*command, dispatch);
   add_bench_echo(*command, dispatch);
   add_bench_suite(*command, dispatch);
+  add_bench_all(*command, dispatch);
   add_bench_fdb(*command, dispatch);
   add_bench_speed(*command, dispatch);
 }

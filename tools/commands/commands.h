@@ -36,6 +36,7 @@ void add_run(CLI::App& app, Dispatch& dispatch);
 void add_bench(CLI::App& app, Dispatch& dispatch);
 void add_bench_echo(CLI::App& bench, Dispatch& dispatch);           ///< `duet bench echo`.
 void add_bench_suite(CLI::App& bench_command, Dispatch& dispatch);  ///< Below `bench`.
+void add_bench_all(CLI::App& bench_command, Dispatch& dispatch);    ///< `duet bench all`.
 void add_bench_fdb(CLI::App& bench_command, Dispatch& dispatch);    ///< `duet bench fdb`.
 void add_bench_speed(CLI::App& bench_command, Dispatch& dispatch);  ///< `duet bench speed`.
 void add_describe(CLI::App& app, Dispatch& dispatch);
