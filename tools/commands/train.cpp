@@ -2,6 +2,7 @@
 
 #include "tools/commands/commands.h"
 #include "tools/train/recipe.h"
+#include "tools/train/train_all.h"
 
 namespace duet::commands {
 namespace {
@@ -24,12 +25,28 @@ void add_stage(CLI::App& parent, Dispatch& dispatch, const char* name, const cha
   on_run(*command, dispatch, [options, stage] { return stage(*options); });
 }
 
+void add_all_stages(CLI::App& parent, Dispatch& dispatch) {
+  auto options = std::make_shared<train::TrainAllOptions>();
+  CLI::App* command = parent.add_subcommand(
+      "all", "Every stage of a recipe, speech to report; what is done is not done again");
+  command->add_option("config", options->config, "YAML file, see configs/train/coffee-bar.yaml")
+      ->required()
+      ->check(CLI::ExistingFile);
+  command->add_option("--set", options->overrides,
+                      "key.path=value, overrides the file; may be given again");
+  CLI::Option* only = command->add_option("--only", options->only, "This stage only, anew");
+  command->add_option("--from", options->from, "This stage and all after it, anew")->excludes(only);
+  command->add_flag("--dry-run", options->is_dry_run, "Say what would be done");
+  on_run(*command, dispatch, [options] { return train::train_all(*options); });
+}
+
 }  // namespace
 
 void add_train(CLI::App& app, Dispatch& dispatch) {
   CLI::App* command = app.add_subcommand(
       "train", "Train a part of a model; resumes where it stopped, Ctrl-C saves");
   command->require_subcommand(1);
+  add_all_stages(*command, dispatch);
   add_stage(*command, dispatch, "encoder", "Speech encoder, by CTC on transcribed speech",
             train::train_encoder);
   add_stage(*command, dispatch, "duplex",
