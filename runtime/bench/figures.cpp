@@ -1,12 +1,16 @@
 #include "runtime/bench/figures.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 
 namespace duet::runtime::bench {
 
 namespace {
+
+/// In the order of Unit.
+constexpr std::array<const char*, 5> kUnitNames = {"s", "share", "1/h", "1", "MB"};
 
 /// Turns of one round by their own ids, so that rounds can be paired.
 void add_round(Figures& figures, const std::string& name, const EvalReport& report, int round) {
@@ -31,6 +35,14 @@ int last_whole_round(const EvalReport& report) {
 }
 
 }  // namespace
+
+const char* unit_name(Unit unit) { return kUnitNames[static_cast<std::size_t>(unit)]; }
+
+std::optional<Unit> unit_of(std::string_view name) {
+  const auto found = std::find(kUnitNames.begin(), kUnitNames.end(), name);
+  if (found == kUnitNames.end()) return std::nullopt;
+  return static_cast<Unit>(found - kUnitNames.begin());
+}
 
 Estimate Figure::estimate() const {
   std::vector<double> all;

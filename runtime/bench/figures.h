@@ -3,7 +3,9 @@
 // which any statistic, its interval and paired differences follow. What a part of the big table
 // (table.h) leaves behind.
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "runtime/bench/metrics.h"
@@ -11,6 +13,11 @@
 #include "runtime/question_eval.h"
 
 namespace duet::runtime::bench {
+
+/// "share", "s", "1/h", "1", "MB": how reports write it.
+const char* unit_name(Unit unit);
+/// The unit of such a name; nothing for another.
+std::optional<Unit> unit_of(std::string_view name);
 
 struct Figure {
   std::string id;  ///< "stop.median": statistic_of(id) is its statistic.

@@ -8,6 +8,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "runtime/bench/figures.h"
 #include "runtime/bench/metrics.h"
 #include "runtime/core/error.h"
 
@@ -21,17 +22,6 @@ constexpr const char* kSchema = "duet.bench.report/1";
 ordered_json number(double value) {
   if (!std::isfinite(value)) return nullptr;
   return std::round(value * 1e4) / 1e4;
-}
-
-const char* unit_name(Unit unit) {
-  switch (unit) {
-    case Unit::kMilliseconds: return "s";
-    case Unit::kShare: return "share";
-    case Unit::kCount: return "1";
-    case Unit::kMegabytes: return "MB";
-    case Unit::kPerHour: break;
-  }
-  return "1/h";
 }
 
 ordered_json metrics_json(const SuiteResult& result) {

@@ -201,7 +201,7 @@ ordered_json row_json(const MeasuredRow& row) {
     json["missing"] = row.missing;
     return json;
   }
-  json.update({{"unit", static_cast<int>(row.unit)},
+  json.update({{"unit", unit_name(row.unit)},
                {"n", row.estimate.n},
                {"value", number(row.estimate.value)},
                {"low", number(row.estimate.low)},
@@ -226,7 +226,7 @@ MeasuredRow row_from(const ordered_json& json) {
     return json.at(key).is_null() ? std::numeric_limits<double>::infinity()
                                   : json.at(key).get<double>();
   };
-  row.unit = static_cast<Unit>(json.at("unit").get<int>());
+  row.unit = unit_of(json.at("unit").get<std::string>()).value_or(Unit::kShare);
   row.estimate = {json.at("n"), value("value"), value("low"), value("high")};
   if (json.contains("met")) row.is_met = json.at("met").get<bool>();
   return row;

@@ -50,8 +50,7 @@ json figures_json(const Figures& figures) {
     // JSON has no infinity: null stands for "never".
     for (const auto& [event, value] : figure.values)
       values.push_back({event, std::isfinite(value) ? json(value) : json(nullptr)});
-    list.push_back(
-        {{"id", figure.id}, {"unit", static_cast<int>(figure.unit)}, {"values", values}});
+    list.push_back({{"id", figure.id}, {"unit", unit_name(figure.unit)}, {"values", values}});
   }
   return list;
 }
@@ -59,7 +58,8 @@ json figures_json(const Figures& figures) {
 Figures figures_from(const json& list) {
   Figures figures;
   for (const json& entry : list) {
-    Figure figure{entry.at("id"), static_cast<Unit>(entry.at("unit").get<int>()), {}};
+    Figure figure{
+        entry.at("id"), unit_of(entry.at("unit").get<std::string>()).value_or(Unit::kShare), {}};
     for (const json& value : entry.at("values"))
       figure.values.emplace_back(value.at(0), value.at(1).is_null()
                                                   ? std::numeric_limits<double>::infinity()
