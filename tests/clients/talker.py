@@ -14,7 +14,13 @@ class Talker:
     def __init__(self, url, speech, delay=0.0):
         self.url, self.speech, self.delay = url, speech, delay
         self.sent, self.got, self.refused, self.failure, self.last_sent = 0, 0, 0, None, 0.0
+        self.conversations = 0
         self.gaps, self.ways = [], []   # between two answers; (when, since the newest message sent), seconds
+
+    @property
+    def is_whole(self):
+        """Every frame was answered, but for the last of each conversation, which Opus and the server still hold at its end."""
+        return self.got >= self.sent - 3 * self.conversations
 
     async def receive(self, link):
         last = None
@@ -49,6 +55,7 @@ class Talker:
             while (await link.recv())[0] != 0:
                 pass
             receiving = asyncio.create_task(self.receive(link))
+            self.conversations += 1
             begin, at = time.monotonic(), 0
             while time.monotonic() < end:
                 data = writer.append_pcm(self.speech[at % len(self.speech)])
