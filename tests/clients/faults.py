@@ -229,8 +229,11 @@ def main():
     server = Server(arguments.server + settings, log)
     try:
         good, sizes, alone = asyncio.run(play(server, arguments))
-        time.sleep(4)
-        metrics = server.metrics()
+        for _ in range(20):   # A close that the client does not answer takes 10 s.
+            time.sleep(1)
+            metrics = server.metrics()
+            if metrics["duet_sessions"] == 0 and metrics["duet_connections"] <= 1:
+                break
     finally:
         code = server.stop()
     sent, got = sum(one.sent for one in good), sum(one.got for one in good)
