@@ -1,5 +1,6 @@
 #include "tools/train/train_all.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <filesystem>
@@ -182,13 +183,21 @@ TEST_CASE("a recipe that cannot work is refused before anything runs", "[unit]")
   CHECK_FALSE(std::filesystem::exists(tiny.dir.file("out")));
 }
 
-TEST_CASE("the shipped recipe can be read", "[unit]") {
+TEST_CASE("the shipped recipes can be read", "[unit]") {
   const auto before = std::filesystem::current_path();
   std::filesystem::current_path(DUET_SOURCE_DIR);
-  const StageRecipe recipe = read_stage_recipe("configs/train/coffee-bar.yaml", {}, "duet");
+  const StageRecipe whole = read_stage_recipe("configs/train/coffee-bar.yaml", {}, "duet");
+  const StageRecipe topic = read_stage_recipe(
+      "configs/train/new-topic.yaml", {"variables.domain=configs/domain/coffee-bar.yaml"}, "duet");
   std::filesystem::current_path(before);
-  CHECK(recipe.stages.size() > 10);
-  CHECK_FALSE(recipe.table.empty());
+  CHECK(whole.stages.size() > 10);
+  CHECK_FALSE(whole.table.empty());
+  const auto duplex = std::find_if(topic.stages.begin(), topic.stages.end(),
+                                   [](const Stage& stage) { return stage.name == "duplex"; });
+  REQUIRE(duplex != topic.stages.end());
+  CHECK_THAT(duplex->command,
+             Contains("--set 'dialogue.topics.house=12'") && Contains("--set 'loop.budget=40m'") &&
+                 Contains("start_from=configs/models/coffee-bar/model.safetensors"));
 }
 
 TEST_CASE("how far a program says it is", "[unit]") {
