@@ -137,9 +137,11 @@ Figures measure_questions(const TablePart& part, const MeasureContext& context,
   auto dialogs = load_eval_dialogs(part.path, part.split, part.limit);
   EvalOptions options{.disturbance = part.disturbance, .num_at_once = context.num_at_once};
   if (part.num_conversations > 0) {
-    // No question and its answer take less than two seconds.
-    dialogs =
-        repeat_turns(dialogs, part.num_conversations, static_cast<int>(part.minutes * 30.0) + 1);
+    // No question and its answer take less than two seconds: so many rounds outlast the time.
+    const double questions_each =
+        static_cast<double>(dialogs.size()) / static_cast<double>(part.num_conversations);
+    const auto num_rounds = static_cast<int>(part.minutes * 30.0 / questions_each) + 2;
+    dialogs = repeat_turns(dialogs, part.num_conversations, num_rounds);
     options.max_dialog_s = 60.0 * part.minutes;
   } else {
     options.save_dir = folder_of(part, context);  // For a judge.
