@@ -161,8 +161,8 @@ TEST_CASE("every part is measured once; what is missing says so", "[unit]") {
   const auto first = material.measure(support::PoliteEngine());
   const Table table = make_table(material.spec(), first, "polite");
   const auto row = [&](const std::string& label) {
-    for (const MeasuredRow& row : table.rows)
-      if (row.row.label == label) return row;
+    for (const MeasuredRow& found : table.rows)
+      if (found.row.label == label) return found;
     FAIL("no row " << label);
     return MeasuredRow{};
   };
