@@ -179,8 +179,7 @@ class ModelBench {
     owner_ = result_.system + " " + info.dtype + " " + std::to_string(options.session.seed) + " " +
              std::to_string(options.session.temperature) + " " +
              std::to_string(options.session.interruptibility.value_or(-1e9)) + " " +
-             std::to_string(options.num_rooms) + " " + std::to_string(options.playback_s) + " " +
-             std::to_string(options.others_playback_s) + " " + voices.fingerprint;
+             std::to_string(options.num_rooms) + " " + voices.fingerprint;
   }
 
   EchoModelResult run() {
@@ -188,8 +187,9 @@ class ModelBench {
     add_jobs();
     controls_.resize(options_.num_rooms);
     for_each_index(options_.num_rooms, options_.num_threads, [this](std::size_t room) {
-      controls_[room] = kept<Control>("control-" + std::to_string(room),
-                                      [this, room] { return run_control(room); });
+      controls_[room] =
+          kept<Control>("control" + length_of(kChain) + "-room" + std::to_string(room),
+                        [this, room] { return run_control(room); });
       add_done(room_seconds(options_.playback_s));
     });
     for_each_index(jobs_.size(), options_.num_threads,
@@ -217,6 +217,14 @@ class ModelBench {
     }
     total_s_ = options_.playback_s;
     for (const Job& job : jobs_) total_s_ += job.cost_s;
+  }
+
+  /// Of the names of files: what has another length is another run.
+  std::string length_of(std::size_t contender_index) const {
+    std::string name = "-" + std::to_string(std::lround(options_.playback_s)) + "s";
+    if (contender_index != kChain)
+      name += "-" + std::to_string(std::lround(options_.others_playback_s)) + "s";
+    return name;
   }
 
   bool is_stopped() const { return should_stop_ && should_stop_(); }
@@ -289,7 +297,7 @@ class ModelBench {
                                                                  : "speex");
     if (job.thd) {
       const std::string id = name + "-thd" + std::to_string(std::lround(*job.thd * 100.0)) +
-                             "-room" + std::to_string(job.index);
+                             length_of(job.contender) + "-room" + std::to_string(job.index);
       if (controls_[job.index])
         job.playback = kept<Playback>(id, [&] { return run_playback(job); });
     } else {
@@ -525,8 +533,8 @@ EchoModelResult measure_echo_with_model(const Engine& engine, const EchoVoices& 
 }
 
 std::optional<double> find_interruption(const Activity& agent, double question_end_s) {
-  constexpr double kPlayedSeconds = 2.0;
-  constexpr double kGoesOnSeconds = kControlGoesOnSeconds + 0.1;
+  constexpr double kPlayedSeconds = 3.0;
+  constexpr double kGoesOnSeconds = kControlGoesOnSeconds + 0.01;
   const Segment* answer = agent.next(question_end_s);
   if (answer == nullptr) return std::nullopt;
   for (const Segment& segment : agent.segments) {

@@ -82,8 +82,8 @@ EchoModelResult measure_echo_with_model(const Engine& engine, const EchoVoices& 
                                         const std::function<void(double)>& on_progress = {},
                                         const std::function<bool()>& should_stop = {});
 
-/// When an interruption would cut the agent off: the first time, 2 s or more after it began to
-/// answer, at which it has been audible for 0.3 s and will be for 1.6 s more.
+/// When an interruption would cut the agent off: the first time, 3 s or more after it began to
+/// answer, at which it has been audible for 0.3 s and will be for 1.5 s more.
 std::optional<double> find_interruption(const Activity& agent, double question_end_s);
 
 }  // namespace duet::runtime

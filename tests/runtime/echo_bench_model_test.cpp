@@ -53,8 +53,8 @@ TEST_CASE("an interruption is put where the agent would have gone on", "[unit]")
   agent.segments = {{0.2, 0.4}, {2.0, 3.0}, {4.0, 5.5}, {6.0, 9.0}};
   CHECK(*runtime::find_interruption(agent, 1.0) == Approx(6.31));
   agent.segments = {{2.0, 9.0}};
-  CHECK(*runtime::find_interruption(agent, 1.0) == Approx(4.0));
-  agent.segments = {{2.0, 5.5}};
+  CHECK(*runtime::find_interruption(agent, 1.0) == Approx(5.0));
+  agent.segments = {{2.0, 6.5}};
   CHECK_FALSE(runtime::find_interruption(agent, 1.0).has_value());
   CHECK_FALSE(runtime::find_interruption(agent, 8.0).has_value());
 }

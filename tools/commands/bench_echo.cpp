@@ -1,3 +1,4 @@
+#include <chrono>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -84,7 +85,9 @@ runtime::EchoModelResult run_with_model(const Options& options) {
   const auto voices =
       runtime::load_echo_voices(options.suite.empty() ? find_suite() : options.suite);
   const auto engine = engine::load_engine(core::find_model(options.model).string());
-  const runtime::BatchingEngine shared(*engine, {.max_batch = bench.num_threads});
+  // Between steps conversations have rooms to compute: they wait for each other.
+  const runtime::BatchingEngine shared(
+      *engine, {.max_batch = bench.num_threads, .patience = std::chrono::milliseconds(50)});
   return with_progress("echo, with the model", [&](const auto& progress, const auto& stop) {
     return runtime::measure_echo_with_model(shared, voices, bench, progress, stop);
   });
