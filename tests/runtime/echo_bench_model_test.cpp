@@ -60,7 +60,7 @@ TEST_CASE("an interruption is put where the agent would have gone on", "[unit]")
 }
 
 TEST_CASE("an agent that hears itself stops; the full chain lets it talk and be interrupted",
-          "[dsp]") {
+          "[.slow][dsp]") {
   const PoliteEngine engine(manners());
   double last = 0.0;
   const auto result = measure_echo_with_model(engine, voices(), small(), [&](double share) {
@@ -95,7 +95,8 @@ TEST_CASE("an agent that hears itself stops; the full chain lets it talk and be 
   CHECK_THAT(table.to_json(), Catch::Contains("\"false_stops\"") && Catch::Contains("polite"));
 }
 
-TEST_CASE("a stopped run goes on from its files, and gives what an unbroken one gives", "[e2e]") {
+TEST_CASE("a stopped run goes on from its files, and gives what an unbroken one gives",
+          "[.slow][e2e]") {
   const TempDir folder;
   EchoModelOptions options = small();
   options.num_threads = 1;
