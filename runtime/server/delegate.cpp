@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,8 +18,7 @@
 
 #include "runtime/core/error.h"
 #include "runtime/core/log.h"
-
-extern char** environ;
+#include "runtime/core/program.h"
 
 namespace duet::server {
 namespace {
@@ -106,29 +104,9 @@ int Delegate::Impl::start() {
   Descriptor child_in, child_out;
   make_pipe(child_in, to_child);
   make_pipe(from_child, child_out);
-  std::vector<char*> arguments;
-  for (auto& part : command) arguments.push_back(part.data());
-  arguments.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, child_in.get(), 0);
-  posix_spawn_file_actions_adddup2(&actions, child_out.get(), 1);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t defaults;  // The server ignores some; a program expects them.
-  sigemptyset(&defaults);
-  for (const int signal : {SIGPIPE, SIGINT, SIGTERM}) sigaddset(&defaults, signal);
-  posix_spawnattr_setsigdefault(&attributes, &defaults);
-  posix_spawnattr_setpgroup(&attributes, 0);  // A Ctrl-C is the server's: it drains first.
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(&attributes,
-                           POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+  // In a group of its own: a Ctrl-C is the server's, which drains first.
   const int error =
-      posix_spawnp(&child, arguments[0], &actions, &attributes, arguments.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
+      core::start_program(command, {.in = child_in.get(), .out = child_out.get()}, child);
   if (error != 0) {
     child = -1;
     return error;

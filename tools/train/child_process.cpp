@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,8 +15,7 @@
 #include <thread>
 
 #include "runtime/core/error.h"
-
-extern char** environ;  // NOLINT: POSIX's.
+#include "runtime/core/program.h"
 
 namespace duet::train {
 namespace {
@@ -30,29 +28,20 @@ core::LoadError cannot(const std::string& what, const std::string& path, int err
                           .hint = {}});
 }
 
+int open_file(const std::string& path, int flags) {
+  const int file = ::open(path.c_str(), flags | O_CLOEXEC, 0644);
+  if (file < 0) throw cannot("opening", path, errno);
+  return file;
+}
+
 pid_t start(const std::string& command, const std::string& log_path) {
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, 1, log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND,
-                                   0644);
-  posix_spawn_file_actions_adddup2(&actions, 1, 2);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t signals;
-  sigemptyset(&signals);
-  posix_spawnattr_setsigmask(&attributes, &signals);
-  for (const int signal : {SIGINT, SIGTERM}) sigaddset(&signals, signal);
-  posix_spawnattr_setsigdefault(&attributes, &signals);
-  posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes,
-                           POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-  std::string shell = "/bin/sh", flag = "-c", text = command;
-  char* const arguments[] = {shell.data(), flag.data(), text.data(), nullptr};
+  const int log = open_file(log_path, O_WRONLY | O_CREAT | O_APPEND);
+  const int nothing = open_file("/dev/null", O_RDONLY);
   pid_t child = -1;
-  const int error = posix_spawn(&child, "/bin/sh", &actions, &attributes, arguments, environ);
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
+  const int error = core::start_program({"/bin/sh", "-c", command},
+                                        {.in = nothing, .out = log, .err = log}, child);
+  ::close(log);
+  ::close(nothing);
   if (error != 0) throw cannot("starting " + command, log_path, error);
   return child;
 }
@@ -62,10 +51,6 @@ pid_t start(const std::string& command, const std::string& log_path) {
 ChildResult run_child(const std::string& command, const std::string& log_path,
                       const std::function<bool()>& should_stop,
                       const std::function<void()>& on_poll) {
-  // Opened here once, for an error that names the file.
-  const int log = ::open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (log < 0) throw cannot("log", log_path, errno);
-  ::close(log);
   const pid_t child = start(command, log_path);
   ChildResult result;
   int status = 0;
