@@ -16,7 +16,7 @@ namespace {
 constexpr float kTransition = 0.999F;
 /// While nothing plays nothing is forgotten: a user's turn of 3 s would cost a third of the
 /// weights, and the next answer would begin with an echo at -10 dB. Energy of a block at -70 dBFS.
-constexpr double kFarSilence = 128e-7;
+constexpr double kSilentFarEnergy = 128e-7;
 /// First variance of a weight: echoes up to as loud as the far end, decaying by 60 dB in 0.5 s.
 constexpr float kFirstVariance = 0.5F;
 constexpr float kFirstDecay = 0.83F;  // 10^(-6 * 8 ms / 0.6 s), in power
@@ -120,7 +120,7 @@ void EchoFilter::process(std::span<const float> near, std::span<const float> far
     error[i] = near[i] - echo[i];
   }
   watch(near, echo);
-  num_silent_ = product(far, far) < kFarSilence ? num_silent_ + 1 : 0;
+  num_silent_ = product(far, far) < kSilentFarEnergy ? num_silent_ + 1 : 0;
   if (num_silent_ < num_partitions_) adapt(error);
 }
 

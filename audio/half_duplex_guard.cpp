@@ -19,7 +19,7 @@ constexpr int kToRecover = 8;
 /// Share of the window in which the agent must be heard for a comparison to mean anything.
 constexpr double kMinActive = 0.3;
 /// After the agent fell silent: any device's delay and a room's tail.
-constexpr int kHoldBlocks = 75;  // 0.6 s
+constexpr int kGuardHoldBlocks = 75;  // 0.6 s
 constexpr float kFade = 1.0F / HalfDuplexGuard::kBlock;
 
 float level_db(std::span<const float> x) {
@@ -53,7 +53,7 @@ void HalfDuplexGuard::process(std::span<const float> far, std::span<float> near)
   near_db_[at] = level_db(near);
   ++num_blocks_;
   if (config_.is_enabled && num_blocks_ % kBetween == 0) compare();
-  hold_ = far_db_[at] > kFarActiveDb ? kHoldBlocks : std::max(0, hold_ - 1);
+  hold_ = far_db_[at] > kFarActiveDb ? kGuardHoldBlocks : std::max(0, hold_ - 1);
   const float target = is_half_duplex_ && hold_ > 0 ? 0.0F : 1.0F;
   for (float& x : near) {
     gain_ = gain_ < target ? std::min(gain_ + kFade, target) : std::max(gain_ - kFade, target);

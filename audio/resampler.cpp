@@ -12,7 +12,7 @@ namespace duet::audio {
 
 namespace {
 
-constexpr int kMaxRateHz = 768000;
+constexpr int kMaxResampledHz = 768000;
 /// Zero crossings of the sinc on each side, at the lower rate: 2 ms at 16 kHz.
 constexpr int kZeroCrossings = 32;
 /// Kaiser's beta for 90 dB: 0.1102 (A - 8.7).
@@ -41,9 +41,9 @@ double sinc(double x) {
 }
 
 void check_rate(int rate_hz) {
-  if (rate_hz >= 1 && rate_hz <= kMaxRateHz) return;
+  if (rate_hz >= 1 && rate_hz <= kMaxResampledHz) return;
   throw core::ConfigError({.subject = "sample rate",
-                           .expected = "1 to " + std::to_string(kMaxRateHz) + " Hz",
+                           .expected = "1 to " + std::to_string(kMaxResampledHz) + " Hz",
                            .found = std::to_string(rate_hz),
                            .file = "",
                            .hint = ""});

@@ -20,7 +20,7 @@ constexpr double kEarlySeconds = 0.05;
 /// Half width of the interpolating sinc [samples]; also the least delay the device can have.
 constexpr int kHalfTaps = 8;
 constexpr double kHighPassHz = 100.0;
-constexpr std::size_t kPiece = 256;
+constexpr std::size_t kRoomPiece = 256;
 
 /// std::normal_distribution differs between libraries; this does not.
 class Gaussian {
@@ -152,9 +152,9 @@ std::uint64_t speaker_place(std::uint64_t seed) { return seed * 7919 + 11; }
 class Convolver {
  public:
   explicit Convolver(std::vector<float> response)
-      : response_(std::move(response)), sum_(response_.size() + kPiece, 0.0F) {}
+      : response_(std::move(response)), sum_(response_.size() + kRoomPiece, 0.0F) {}
 
-  /// At most kPiece samples; in and out may be the same.
+  /// At most kRoomPiece samples; in and out may be the same.
   void process(std::span<const float> in, std::span<float> out) noexcept {
     for (std::size_t i = 0; i < in.size(); ++i) {
       const float x = in[i];
@@ -173,7 +173,7 @@ class Convolver {
   std::vector<float> sum_;
 };
 
-void check_range(const char* name, double value, double min, double max) {
+void check_room_range(const char* name, double value, double min, double max) {
   if (value >= min && value <= max) return;
   throw core::ConfigError({.subject = std::string("room.") + name,
                            .expected = std::to_string(min) + " to " + std::to_string(max),
@@ -208,16 +208,16 @@ double distortion(double drive) {
 }  // namespace
 
 void RoomConfig::validate() const {
-  check_range("rate_hz", rate_hz, 8000, 96000);
-  check_range("rt60_s", rt60_s, 0.05, 1.0);
-  check_range("echo_gain_db", echo_gain_db, -80.0, 20.0);
-  check_range("thd", thd, 0.0, 0.3);
-  check_range("delay_ms", delay_ms, 1.0, 500.0);
-  check_range("drift_ppm", drift_ppm, -500.0, 500.0);
-  check_range("slip_ms", slip_ms, 1.0, 400.0);
-  check_range("noise_dbfs", noise_dbfs, -1000.0, 0.0);
-  check_range("speaker_distance_m", speaker_distance_m, 0.2, 1.5);
-  check_range("user_distance_m", user_distance_m, 0.2, 1.5);
+  check_room_range("rate_hz", rate_hz, 8000, 96000);
+  check_room_range("rt60_s", rt60_s, 0.05, 1.0);
+  check_room_range("echo_gain_db", echo_gain_db, -80.0, 20.0);
+  check_room_range("thd", thd, 0.0, 0.3);
+  check_room_range("delay_ms", delay_ms, 1.0, 500.0);
+  check_room_range("drift_ppm", drift_ppm, -500.0, 500.0);
+  check_room_range("slip_ms", slip_ms, 1.0, 400.0);
+  check_room_range("noise_dbfs", noise_dbfs, -1000.0, 0.0);
+  check_room_range("speaker_distance_m", speaker_distance_m, 0.2, 1.5);
+  check_room_range("user_distance_m", user_distance_m, 0.2, 1.5);
 }
 
 Loudspeaker::Loudspeaker(double thd) {
@@ -314,8 +314,8 @@ struct Room::Impl {
   float last_out = 0.0F;
   float echo_gain = 1.0F;
   double noise_gain = 0.0;
-  std::array<float, kPiece> echo{};
-  std::array<float, kPiece> talk{};
+  std::array<float, kRoomPiece> echo{};
+  std::array<float, kRoomPiece> talk{};
 };
 
 Room::Room(const RoomConfig& config) {
@@ -330,8 +330,8 @@ void Room::process(std::span<const float> far, std::span<const float> near, std:
                    RoomParts parts) {
   DUET_CHECK(far.size() == mic.size() && near.size() == mic.size());
   Impl& room = *impl_;
-  for (std::size_t begin = 0; begin < mic.size(); begin += kPiece) {
-    const std::size_t size = std::min(kPiece, mic.size() - begin);
+  for (std::size_t begin = 0; begin < mic.size(); begin += kRoomPiece) {
+    const std::size_t size = std::min(kRoomPiece, mic.size() - begin);
     const std::span<float> echo(room.echo.data(), size);
     const std::span<float> talk(room.talk.data(), size);
     for (std::size_t i = 0; i < size; ++i) echo[i] = room.play(far[begin + i]);

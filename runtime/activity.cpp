@@ -72,6 +72,12 @@ void LevelMeter::flush() {
   if (num_in_frame_ > 0) close_frame();
 }
 
+bool is_audible(std::span<const float> pcm) noexcept {
+  double energy = 0.0;
+  for (const float x : pcm) energy += static_cast<double>(x) * static_cast<double>(x);
+  return energy > static_cast<double>(pcm.size()) * 1e-5;
+}
+
 std::vector<float> measure_levels_db(std::span<const float> samples, int rate_hz) {
   LevelMeter meter(rate_hz);
   meter.process(samples);

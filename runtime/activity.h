@@ -4,11 +4,15 @@
 // tensors, no model.
 
 #include <cstddef>
+#include <limits>
 #include <optional>
 #include <span>
 #include <vector>
 
 namespace duet::runtime {
+
+/// Of a time: never, or without end.
+inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// A stretch of time in seconds, end excluded.
 struct Segment {
@@ -48,6 +52,9 @@ class LevelMeter {
 
 /// Levels of a whole channel.
 std::vector<float> measure_levels_db(std::span<const float> samples, int rate_hz);
+
+/// Whether the RMS of a block is above -50 dB, the floor of activity (ActivityOptions::floor_db).
+bool is_audible(std::span<const float> pcm) noexcept;
 
 struct ActivityOptions {
   double floor_db = -50.0;  ///< Nothing below this is activity.

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "audio/capture_path.h"
 #include "audio/playout_path.h"
@@ -19,7 +18,6 @@ namespace {
 
 constexpr std::size_t kRate = audio::kEchoRateHz;
 constexpr std::size_t kBlock = audio::kEchoBlockSamples;
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// Level of the echo at the microphone, and 20 dB below it what the listener still takes for a
 /// voice.
 constexpr double kEchoDbfs = -26.0;

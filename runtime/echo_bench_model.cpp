@@ -6,7 +6,6 @@
 #include <exception>
 #include <filesystem>
 #include <fstream>
-#include <limits>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -27,9 +26,8 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr int kRate = audio::kEchoRateHz;
+constexpr int kModelRate = audio::kEchoRateHz;
 constexpr std::size_t kChain = 2;  // Of kEchoContenders.
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// The echo at the microphone, over what is played, and the user's level there.
 constexpr double kEchoGainDb = -6.0;
 constexpr double kUserDbfs = -26.0;
@@ -43,7 +41,7 @@ constexpr double kTalkSeconds = 12.0;
 constexpr double kAfterOnsetSeconds = 2.2;
 constexpr double kTalkThd = 0.03;
 /// The agent is audible; nobody else is.
-constexpr float kAudibleDb = -50.0F;
+constexpr float kFarAudibleDb = -50.0F;
 constexpr float kSilentDb = -60.0F;
 
 using Times = std::vector<std::array<double, 2>>;  // Start and end [s].
@@ -333,7 +331,7 @@ class ModelBench {
                     .texts = answers(talk),
                     .num_failures = talk.num_failures};
     for (std::size_t i = 0; i + 1 < std::min(talk.heard_db.size(), talk.far_db.size()); ++i) {
-      if (talk.far_db[i] < kAudibleDb || talk.near_db[i] > kSilentDb) continue;
+      if (talk.far_db[i] < kFarAudibleDb || talk.near_db[i] > kSilentDb) continue;
       result.mic_power += std::pow(10.0, static_cast<double>(talk.mic_db[i]) / 10.0);
       result.heard_power += std::pow(10.0, static_cast<double>(talk.heard_db[i + 1]) / 10.0);
     }
@@ -388,9 +386,9 @@ class ModelBench {
                         .stop_s = std::isfinite(score.latency_s) ? score.latency_s : -1.0};
     const Segment* sounding = talk.agent.at(user.start_s);
     const double until_s = std::min(user.end_s, sounding != nullptr ? sounding->end_s : kInfinity);
-    const auto begin = static_cast<std::size_t>(user.start_s * kRate);
-    const auto end =
-        std::min({static_cast<std::size_t>(until_s * kRate), talk.near.size(), talk.heard.size()});
+    const auto begin = static_cast<std::size_t>(user.start_s * kModelRate);
+    const auto end = std::min(
+        {static_cast<std::size_t>(until_s * kModelRate), talk.near.size(), talk.heard.size()});
     if (end > begin)
       result.kept_db = kept_db(std::span(talk.near).subspan(begin, end - begin),
                                std::span(talk.heard).subspan(begin, end - begin));
@@ -510,7 +508,7 @@ EchoVoices load_echo_voices(const std::string& suite) {
       const bool is_interruption = event.kind == bench::Kind::kInterruption;
       if ((!is_question && !is_interruption) || !seen.insert(event.audio + event.text).second)
         continue;
-      const auto clips = bench::load_clips({dialog.id, {event}}, kRate);
+      const auto clips = bench::load_clips({dialog.id, {event}}, kModelRate);
       (is_question ? voices.questions : voices.interruptions).push_back(clips.front());
     }
   }

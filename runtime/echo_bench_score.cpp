@@ -11,7 +11,7 @@ namespace duet::runtime {
 
 namespace {
 
-constexpr int kRate = 16000;
+constexpr int kScoreRate = 16000;
 
 /// Activity with gaps below 0.7 s closed: what a listener takes for one reply.
 std::vector<Segment> replies_of(const Activity& activity) {
@@ -90,7 +90,7 @@ double active_db(std::vector<float> levels_db) {
 }
 
 double active_dbfs(std::span<const float> samples) {
-  return active_db(measure_levels_db(samples, kRate));
+  return active_db(measure_levels_db(samples, kScoreRate));
 }
 
 std::vector<float> at_level(std::span<const float> samples, double dbfs) {

@@ -11,20 +11,20 @@ namespace duet::runtime {
 
 namespace {
 
-constexpr int kRate = audio::kEchoRateHz;
+constexpr int kTalkRate = audio::kEchoRateHz;
 constexpr double kQuietSeconds = 1.0;
 constexpr double kPatienceSeconds = 4.0;
 constexpr float kAudibleDb = -50.0F;
 
 std::size_t sample_at(double time_s) {
   constexpr double kFar = 1e15;  // Infinity is no sample.
-  return static_cast<std::size_t>(std::clamp(time_s * kRate + 0.5, 0.0, kFar));
+  return static_cast<std::size_t>(std::clamp(time_s * kTalkRate + 0.5, 0.0, kFar));
 }
 
 /// The user: says placed turns, or decides from what is heard when the next one begins.
 class User {
  public:
-  explicit User(const RoomTalkPlan& plan) : plan_(plan), levels_(kRate) {}
+  explicit User(const RoomTalkPlan& plan) : plan_(plan), levels_(kTalkRate) {}
 
   void say(std::span<float> out) {
     std::fill(out.begin(), out.end(), 0.0F);
@@ -55,7 +55,7 @@ class User {
   const LevelMeter& levels() const { return levels_; }
 
  private:
-  double now_s() const { return static_cast<double>(position_) / kRate; }
+  double now_s() const { return static_cast<double>(position_) / kTalkRate; }
 
   /// The last turn, if any, is over and answered, or will not be.
   bool is_answered() const {
@@ -97,7 +97,7 @@ class User {
 
 RoomTalk converse_in_room(const Engine& engine, const RoomTalkPlan& plan) {
   const EngineInfo& info = engine.info();
-  if (info.input_rate_hz != kRate || plan.room.rate_hz != kRate) {
+  if (info.input_rate_hz != kTalkRate || plan.room.rate_hz != kTalkRate) {
     throw core::ConfigError({.subject = "bench echo",
                              .expected = "a model and a room at 16000 Hz",
                              .found = std::to_string(info.input_rate_hz) + " and " +
@@ -105,7 +105,7 @@ RoomTalk converse_in_room(const Engine& engine, const RoomTalkPlan& plan) {
   }
   RoomTalk talk;
   User user(plan);
-  LevelMeter mic(kRate), near(kRate), heard(kRate);
+  LevelMeter mic(kTalkRate), near(kTalkRate), heard(kTalkRate);
   TimelineRecorder recorder(info);
   audio::RoomDevice device({.room = plan.room,
                             .say = [&user](std::span<float> out) { user.say(out); },

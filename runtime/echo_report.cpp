@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "runtime/echo_bench.h"
@@ -11,8 +10,6 @@
 namespace duet::runtime {
 
 namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 std::string number(double value, int digits) {
   if (!std::isfinite(value)) return value < 0 ? "-" : "never";

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "runtime/activity.h"
+
 namespace duet::runtime {
 
 namespace {
@@ -13,15 +15,8 @@ constexpr double kUserPauseSeconds = 1.0;
 /// After its text ended, the agent's turn is over when its voice was silent for this long.
 constexpr double kOverSeconds = 0.4;
 constexpr float kSpeaking = 0.5F;
-constexpr double kSilenceDb = -50.0;
 /// Turns shorter than this say little about the pace.
 constexpr double kMinPaceSeconds = 1.0;
-
-bool is_audible(std::span<const float> pcm) {
-  double energy = 0.0;
-  for (const float x : pcm) energy += static_cast<double>(x) * static_cast<double>(x);
-  return energy > static_cast<double>(pcm.size()) * std::pow(10.0, kSilenceDb / 10.0);
-}
 
 std::string clock(double seconds, const char* comma) {
   const auto ms = static_cast<long long>(std::llround(std::max(seconds, 0.0) * 1000.0));

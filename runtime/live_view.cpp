@@ -4,20 +4,15 @@
 #include <cmath>
 #include <cstdio>
 
+#include "runtime/activity.h"
+
 namespace duet::runtime {
 
 namespace {
 
 constexpr double kLinePauseSeconds = 1.2;
-constexpr double kSilenceDb = -50.0;
 constexpr std::size_t kTimeWidth = 9;
 constexpr std::size_t kMinColumns = 60;
-
-bool is_audible(std::span<const float> pcm) {
-  double energy = 0.0;
-  for (const float x : pcm) energy += static_cast<double>(x) * static_cast<double>(x);
-  return energy > static_cast<double>(pcm.size()) * std::pow(10.0, kSilenceDb / 10.0);
-}
 
 /// Control characters from a model must not reach the terminal.
 std::string printable(std::string text) {

@@ -9,6 +9,7 @@
 #include "audio/audio_file.h"
 #include "audio/framer.h"
 #include "audio/resampler.h"
+#include "runtime/activity.h"
 #include "runtime/core/error.h"
 
 namespace duet::runtime {
@@ -20,18 +21,9 @@ using Clock = std::chrono::steady_clock;
 constexpr double kAutoTailSilenceSeconds = 2.0;
 constexpr double kMaxAutoTailSeconds = 30.0;
 constexpr double kMaxTailSeconds = 600.0;
-/// RMS of a step's pcm under which playout may drop some of it to make good a delay: the floor of
-/// agent activity.
-constexpr double kSilenceDb = -50.0;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-bool is_silent(std::span<const float> pcm) {
-  double energy = 0.0;
-  for (const float x : pcm) energy += static_cast<double>(x) * static_cast<double>(x);
-  return energy <= static_cast<double>(pcm.size()) * std::pow(10.0, kSilenceDb / 10.0);
 }
 
 /// The two channels, filled at their own pace, written and levelled as far as both are there.
@@ -213,7 +205,8 @@ class OfflineRun {
     const double compute_s = seconds_since(before);
     const auto finished_s =
         options_.realtime ? std::optional<double>(seconds_since(start_)) : std::nullopt;
-    const double audible_at_s = clock_.place(t, finished_s, is_silent(out_.pcm));
+    // Playout may drop some of a silent step to make good a delay.
+    const double audible_at_s = clock_.place(t, finished_s, !is_audible(out_.pcm));
     track_.add_agent(out_.pcm, audible_at_s);
     track_.write_ready();
     recorder_.add_step(out_, audible_at_s, compute_s);

@@ -9,7 +9,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <limits>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -19,6 +18,7 @@
 #include "audio/audio_file.h"
 #include "audio/framer.h"
 #include "audio/resampler.h"
+#include "runtime/activity.h"
 #include "runtime/core/atomic_file.h"
 #include "runtime/core/error.h"
 
@@ -28,7 +28,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 AnswerKey parse_key(const json& key, const std::string& topic) {
   AnswerKey result;

@@ -6,13 +6,13 @@
 #include <numeric>
 #include <random>
 
+#include "runtime/activity.h"
 #include "runtime/answer_key.h"
 
 namespace duet::runtime {
 
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kMaxBackchannelSeconds = 1.0;
 constexpr std::size_t kMaxBackchannelWords = 2;
 /// Activity lies on 10 ms frames: comparisons of its borders allow half of one.

@@ -3,15 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
+
+#include "runtime/activity.h"
 
 namespace duet::runtime {
 
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// Barge-in success of the benchmarks: silent within this of the user's onset.
 constexpr double kCutSeconds = 1.5;
 /// Agent audio shorter than this after the next reply's text began is the tail of the reply before.

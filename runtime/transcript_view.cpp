@@ -7,7 +7,7 @@ namespace duet::runtime {
 
 namespace {
 
-constexpr std::size_t kTimeWidth = 9;
+constexpr std::size_t kStampWidth = 9;
 constexpr std::size_t kMinWidth = 50;
 constexpr double kPauseSeconds = 1.0;
 /// A line is full that many columns before the next begins: endings of its last word may still
@@ -24,7 +24,7 @@ std::size_t num_columns(std::string_view text) {
 }  // namespace
 
 TranscriptView::TranscriptView(std::ostream& stream, std::size_t width)
-    : stream_(stream), column_width_((std::max(width, kMinWidth) - kTimeWidth) / 2) {}
+    : stream_(stream), column_width_((std::max(width, kMinWidth) - kStampWidth) / 2) {}
 
 void TranscriptView::header() {
   stream_ << "   time  user" << std::string(column_width_ - 4, ' ') << "agent\n" << std::flush;

@@ -27,20 +27,21 @@ constexpr std::array kAliases = {Alias{"input.commit", "input_audio_buffer.commi
                                  Alias{"close_session", "session.close"},
                                  Alias{"close", "session.close"}};
 
-struct Rule {
+struct DuplexRule {
   const char* type;
   DuplexEventType event;
 };
-constexpr std::array kRules = {Rule{"session.heartbeat", DuplexEventType::kHeartbeat},
-                               Rule{"session.event_ack", DuplexEventType::kEventAck},
-                               Rule{"session.close", DuplexEventType::kClose},
-                               Rule{"session.resume", DuplexEventType::kResume},
-                               Rule{"input.cancel", DuplexEventType::kInputCancel},
-                               Rule{"input.text.append", DuplexEventType::kTextAppend},
-                               Rule{"output_audio_buffer.clear", DuplexEventType::kOutputClear},
-                               Rule{"barge_in", DuplexEventType::kBargeIn},
-                               Rule{"turn.signal", DuplexEventType::kTurnSignal},
-                               Rule{"playback.ack", DuplexEventType::kPlaybackAck}};
+constexpr std::array kDuplexRules = {
+    DuplexRule{"session.heartbeat", DuplexEventType::kHeartbeat},
+    DuplexRule{"session.event_ack", DuplexEventType::kEventAck},
+    DuplexRule{"session.close", DuplexEventType::kClose},
+    DuplexRule{"session.resume", DuplexEventType::kResume},
+    DuplexRule{"input.cancel", DuplexEventType::kInputCancel},
+    DuplexRule{"input.text.append", DuplexEventType::kTextAppend},
+    DuplexRule{"output_audio_buffer.clear", DuplexEventType::kOutputClear},
+    DuplexRule{"barge_in", DuplexEventType::kBargeIn},
+    DuplexRule{"turn.signal", DuplexEventType::kTurnSignal},
+    DuplexRule{"playback.ack", DuplexEventType::kPlaybackAck}};
 
 /// Fields of the session that only the extensions have; whoever sends one asks for them.
 constexpr std::array<std::string_view, 12> kSessionFields = {"overlap_policy",
@@ -233,7 +234,7 @@ std::optional<DuplexEvent> split(Json& json, DuplexSettings& settings) {
   for (const Alias& alias : kAliases)
     if (*at == alias.from) *at = alias.to;
   const std::string type = at->get<std::string>();
-  for (const Rule& rule : kRules)
+  for (const DuplexRule& rule : kDuplexRules)
     if (type == rule.type) return read_duplex(rule.event, json);
   if (type == "input_audio_buffer.append") plain_append(json, settings);
   if (type == "input_audio_buffer.commit") {

@@ -30,8 +30,6 @@ Json capabilities(const DuplexState& state) {
           {"signal_sources", Json::array({"model"})}};
 }
 
-Json id_or_null(const std::string& id) { return id.empty() ? Json(nullptr) : Json(id); }
-
 const char* format_name(AudioFormat format) {
   return format == AudioFormat::kMulaw  ? "g711_ulaw"
          : format == AudioFormat::kAlaw ? "g711_alaw"

@@ -12,24 +12,25 @@ namespace {
 
 using namespace realtime;
 
-struct Rule {
+struct LiveRule {
   const char* type;
   LiveEventType event;
   const char* answer;  ///< Its acknowledgement; empty: none.
 };
-constexpr std::array kRules = {
-    Rule{"session.start", LiveEventType::kStart, ""},
-    Rule{"session.input_audio.append", LiveEventType::kAppend, ""},
-    Rule{"session.input_audio.mute", LiveEventType::kMute, "session.input_audio.muted"},
-    Rule{"session.input_audio.unmute", LiveEventType::kUnmute, "session.input_audio.unmuted"},
-    Rule{"session.instructions.append", LiveEventType::kInstructions,
-         "session.instructions.appended"},
-    Rule{"session.thinking.append", LiveEventType::kThinking, "session.thinking.appended"},
-    Rule{"session.commentary.append", LiveEventType::kCommentary, "session.commentary.appended"},
-    Rule{"session.update", LiveEventType::kUpdate, "session.updated"},
-    Rule{"response.item.create", LiveEventType::kResponseItem, ""},
-    Rule{"response.create", LiveEventType::kResponseCreate, ""},
-    Rule{"session.close", LiveEventType::kClose, ""}};
+constexpr std::array kLiveRules = {
+    LiveRule{"session.start", LiveEventType::kStart, ""},
+    LiveRule{"session.input_audio.append", LiveEventType::kAppend, ""},
+    LiveRule{"session.input_audio.mute", LiveEventType::kMute, "session.input_audio.muted"},
+    LiveRule{"session.input_audio.unmute", LiveEventType::kUnmute, "session.input_audio.unmuted"},
+    LiveRule{"session.instructions.append", LiveEventType::kInstructions,
+             "session.instructions.appended"},
+    LiveRule{"session.thinking.append", LiveEventType::kThinking, "session.thinking.appended"},
+    LiveRule{"session.commentary.append", LiveEventType::kCommentary,
+             "session.commentary.appended"},
+    LiveRule{"session.update", LiveEventType::kUpdate, "session.updated"},
+    LiveRule{"response.item.create", LiveEventType::kResponseItem, ""},
+    LiveRule{"response.create", LiveEventType::kResponseCreate, ""},
+    LiveRule{"session.close", LiveEventType::kClose, ""}};
 
 constexpr std::size_t kMaxEventBytes = 1u << 20;
 
@@ -38,11 +39,6 @@ void only(const Json& json, const std::string& path,
   for (const auto& [key, value] : json.items())
     if (std::find(known.begin(), known.end(), key) == known.end())
       refuse("unknown_parameter", path + key, "Unknown parameter: '" + path + key + "'.");
-}
-
-const Json& object(const Json& value, const std::string& param) {
-  if (!value.is_object()) refuse_type(param, "an object", value);
-  return value;
 }
 
 /// Null counts as left out.
@@ -64,7 +60,7 @@ void read_format(const Json& audio, LiveSettings& settings) {
   only(audio, "session.audio.", {"format", "output"});
   const Json* format = find(audio, "format");
   if (format == nullptr) return;
-  object(*format, "session.audio.format");
+  require_object(*format, "session.audio.format");
   only(*format, "session.audio.format.", {"type", "rate"});
   const std::string& type = text(*format, "type", "session.audio.format.");
   if (type == "audio/pcmu") {
@@ -86,7 +82,7 @@ void read_format(const Json& audio, LiveSettings& settings) {
 }
 
 LiveDelegation read_delegation(const Json& json) {
-  object(json, "session.delegation");
+  require_object(json, "session.delegation");
   only(json, "session.delegation.", {"type", "responses"});
   const Json* type = find(json, "type");
   if (type == nullptr || *type == "responses") return LiveDelegation::kResponses;
@@ -99,7 +95,7 @@ LiveSettings read_start(const Json& session) {
   LiveSettings settings;
   settings.model = text(session, "model", "session.");
   if (const Json* audio = find(session, "audio"))
-    read_format(object(*audio, "session.audio"), settings);
+    read_format(require_object(*audio, "session.audio"), settings);
   if (const Json* delegation = find(session, "delegation"))
     settings.delegation = read_delegation(*delegation);
   if (const Json* store = find(session, "store")) {
@@ -111,16 +107,16 @@ LiveSettings read_start(const Json& session) {
 
 LiveEvent read(const Json& json) {
   const std::string& type = text(json, "type", "");
-  const auto rule = std::find_if(kRules.begin(), kRules.end(),
-                                 [&](const Rule& each) { return type == each.type; });
-  if (rule == kRules.end())
+  const auto rule = std::find_if(kLiveRules.begin(), kLiveRules.end(),
+                                 [&](const LiveRule& each) { return type == each.type; });
+  if (rule == kLiveRules.end())
     refuse("unknown_event", "type", "Unknown event type: " + shown(Json(type)) + ".");
   LiveEvent event;
   event.type = rule->event;
   switch (event.type) {
     case LiveEventType::kStart:
       only(json, "", {"type", "event_id", "session"});
-      event.settings = read_start(object(json.value("session", Json()), "session"));
+      event.settings = read_start(require_object(json.value("session", Json()), "session"));
       break;
     case LiveEventType::kAppend:
       only(json, "", {"type", "event_id", "audio"});
@@ -141,7 +137,7 @@ LiveEvent read(const Json& json) {
       break;
     case LiveEventType::kUpdate:
       only(json, "", {"type", "event_id", "session"});
-      only(object(json.value("session", Json()), "session"), "session.", {"delegation"});
+      only(require_object(json.value("session", Json()), "session"), "session.", {"delegation"});
       if (const Json* delegation = find(json["session"], "delegation"))
         event.settings.delegation = read_delegation(*delegation);
       break;
@@ -162,8 +158,6 @@ std::string transcript(const char* type, std::string_view delta, std::int64_t st
 }
 
 Json seconds_json(double seconds) { return {{"seconds", std::round(seconds * 100.0) / 100.0}}; }
-
-Json id_or_null(const std::string& id) { return id.empty() ? Json(nullptr) : Json(id); }
 
 }  // namespace
 
@@ -203,8 +197,8 @@ std::string LiveWriter::delegation_created(std::string_view id, LiveDelegation t
         {{"id", id}, {"target", target == LiveDelegation::kClient ? "client" : "responses"}}}});
 }
 std::string LiveWriter::acknowledged(const LiveEvent& event) {
-  const auto rule = std::find_if(kRules.begin(), kRules.end(),
-                                 [&](const Rule& each) { return event.type == each.event; });
+  const auto rule = std::find_if(kLiveRules.begin(), kLiveRules.end(),
+                                 [&](const LiveRule& each) { return event.type == each.event; });
   Json members = {{"client_event_id", id_or_null(event.event_id)}};
   if (!event.delegation_id.empty()) members["delegation_id"] = event.delegation_id;
   return event_text(rule->answer, members);

@@ -12,8 +12,8 @@ namespace {
 
 constexpr size_t kMaxQueryBytes = 65536;
 
-[[noreturn]] void fail(const std::string& subject, const std::string& expected,
-                       const std::string& found) {
+[[noreturn]] void fail_query(const std::string& subject, const std::string& expected,
+                             const std::string& found) {
   throw WireError(
       {.subject = subject, .expected = expected, .found = found, .file = "query of the URL"});
 }
@@ -33,12 +33,12 @@ std::string unescape(std::string_view text, const std::string& subject) {
       unsigned value = 0;
       const char* begin = text.data() + i + 1;
       if (i + 3 > text.size() || std::from_chars(begin, begin + 2, value, 16).ptr != begin + 2)
-        fail(subject, "two hexadecimal digits after %", "something else");
+        fail_query(subject, "two hexadecimal digits after %", "something else");
       plain += static_cast<char>(value);
       i += 2;
     }
   }
-  if (!is_utf8(plain)) fail(subject, "UTF-8", "other bytes");
+  if (!is_utf8(plain)) fail_query(subject, "UTF-8", "other bytes");
   return plain;
 }
 
@@ -54,7 +54,7 @@ Number number(const std::string& name, const std::string& text, Number low, Numb
     range = realtime::Json(low).dump() + " to " + realtime::Json(high).dump();
   else
     range = std::to_string(low) + " to " + std::to_string(high);
-  fail(name, "a number from " + range, cut(text));
+  fail_query(name, "a number from " + range, cut(text));
 }
 
 void set(MoshiQuery& query, const std::string& name, const std::string& value) {
@@ -93,8 +93,8 @@ void set(MoshiQuery& query, const std::string& name, const std::string& value) {
 
 MoshiQuery parse_moshi_query(std::string_view query) {
   if (query.size() > kMaxQueryBytes)
-    fail("query", "at most " + std::to_string(kMaxQueryBytes) + " bytes",
-         std::to_string(query.size()) + " bytes");
+    fail_query("query", "at most " + std::to_string(kMaxQueryBytes) + " bytes",
+               std::to_string(query.size()) + " bytes");
   MoshiQuery result;
   std::set<std::string> seen;
   while (!query.empty()) {
@@ -104,7 +104,7 @@ MoshiQuery parse_moshi_query(std::string_view query) {
     const size_t equals = std::min(pair.find('='), pair.size());
     const std::string name = unescape(pair.substr(0, equals), "parameter name");
     const std::string value = unescape(pair.substr(std::min(pair.size(), equals + 1)), name);
-    if (!seen.insert(name).second) fail(name, "one value", "two");
+    if (!seen.insert(name).second) fail_query(name, "one value", "two");
     set(result, name, value);
   }
   return result;

@@ -10,7 +10,7 @@ namespace {
 
 constexpr size_t kHeaderBytes = 27;
 constexpr uint8_t kCapture[4] = {'O', 'g', 'g', 'S'};
-constexpr uint8_t kContinued = 1, kBegins = 2, kEnds = 4;
+constexpr uint8_t kPageContinues = 1, kPageBegins = 2, kPageEnds = 4;
 
 constexpr std::array<uint32_t, 256> make_table() {
   std::array<uint32_t, 256> table{};
@@ -166,8 +166,8 @@ bool OggReader::pop(OggPage& page) {
 // A page with a right checksum: belongs here, and its packets. False: skipped (resync only).
 bool OggReader::take(OggPage& page, std::span<const uint8_t> bytes) {
   const uint8_t flags = bytes[5];
-  page.begins_stream = (flags & kBegins) != 0;
-  page.ends_stream = (flags & kEnds) != 0;
+  page.begins_stream = (flags & kPageBegins) != 0;
+  page.ends_stream = (flags & kPageEnds) != 0;
   page.granule = read_i64(&bytes[6]);
   page.serial = read_u32(&bytes[14]);
   page.sequence = read_u32(&bytes[18]);
@@ -179,7 +179,7 @@ bool OggReader::take(OggPage& page, std::span<const uint8_t> bytes) {
       return damaged("Ogg stream serial number", hex(serial_), hex(page.serial), offset_ + 14);
     if (page.sequence != next_sequence_) ++num_gaps_;
   }
-  const bool continued = (flags & kContinued) != 0;
+  const bool continued = (flags & kPageContinues) != 0;
   bool drop_first = false;
   if (has_partial_ && (!continued || page.begins_stream)) {
     damaged("Ogg page", "the rest of the packet that the page before began", "a new packet",

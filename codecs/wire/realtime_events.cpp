@@ -12,7 +12,7 @@ namespace {
 
 using namespace realtime;
 
-constexpr std::array kRules = {
+constexpr std::array kClientRules = {
     ClientEventRule{"session.update", ClientEventType::kSessionUpdate,
                     "merged into the session, whole or not at all; `session.updated`"},
     ClientEventRule{"input_audio_buffer.append", ClientEventType::kInputAudioAppend,
@@ -104,11 +104,6 @@ class Fields {
   std::vector<std::string> known_;
 };
 
-const Json& object(const Json& value, const std::string& param) {
-  if (!value.is_object()) refuse_type(param, "an object", value);
-  return value;
-}
-
 std::vector<uint8_t> audio(const std::string& text, const std::string& param, size_t limit) {
   // Before decoding: 4 characters are 3 bytes.
   if (text.size() / 4 * 3 > limit + 2)
@@ -123,7 +118,7 @@ std::vector<uint8_t> audio(const std::string& text, const std::string& param, si
 }
 
 RealtimeContent read_content(const Json& json, const std::string& path, size_t limit) {
-  Fields fields(object(json, path), path);
+  Fields fields(require_object(json, path), path);
   RealtimeContent content;
   fields.require("type");
   content.type = fields.choice(
@@ -139,7 +134,7 @@ RealtimeContent read_content(const Json& json, const std::string& path, size_t l
 }
 
 RealtimeItem read_item(const Json& json, size_t limit) {
-  Fields fields(object(json, "item"), "item");
+  Fields fields(require_object(json, "item"), "item");
   RealtimeItem item;
   fields.require("type");
   item.type = fields.choice("type", "", {"message", "function_call", "function_call_output"});
@@ -167,7 +162,7 @@ RealtimeItem read_item(const Json& json, size_t limit) {
 }
 
 void read_response(const Json& json, ClientEvent& event) {
-  Fields fields(object(json, "response"), "response");
+  Fields fields(require_object(json, "response"), "response");
   event.instructions = fields.optional_string("instructions");
   event.in_conversation = fields.choice("conversation", "auto", {"auto", "none"}) == "auto";
   fields.ignore({"output_modalities", "modalities", "audio", "voice", "output_audio_format",
@@ -180,15 +175,15 @@ ClientEvent read_event(const Json& json, const RealtimeLimits& limits) {
   Fields fields(json, "");
   fields.ignore({"event_id"});
   const std::string& type = fields.required_string("type");
-  const auto rule = std::find_if(kRules.begin(), kRules.end(),
+  const auto rule = std::find_if(kClientRules.begin(), kClientRules.end(),
                                  [&](const ClientEventRule& each) { return type == each.type; });
-  if (rule == kRules.end())
+  if (rule == kClientRules.end())
     refuse("unknown_event", "type", "Unknown event type: " + shown(Json(type)) + ".");
   ClientEvent event;
   event.type = rule->event;
   switch (event.type) {
     case ClientEventType::kSessionUpdate:
-      event.session_json = object(fields.require("session"), "session").dump();
+      event.session_json = require_object(fields.require("session"), "session").dump();
       break;
     case ClientEventType::kInputAudioAppend:
       event.audio = audio(fields.required_string("audio"), "audio", limits.max_audio_bytes);
@@ -222,7 +217,7 @@ ClientEvent read_event(const Json& json, const RealtimeLimits& limits) {
 
 }  // namespace
 
-std::span<const ClientEventRule> client_event_rules() noexcept { return kRules; }
+std::span<const ClientEventRule> client_event_rules() noexcept { return kClientRules; }
 
 std::variant<ClientEvent, RealtimeError> parse_client_event(std::string_view text,
                                                             const RealtimeLimits& limits) {

@@ -10,6 +10,13 @@ void refuse(const char* code, const std::string& param, const std::string& messa
   throw Refusal{error};
 }
 
+const Json& require_object(const Json& value, const std::string& param) {
+  if (!value.is_object()) refuse_type(param, "an object", value);
+  return value;
+}
+
+Json id_or_null(std::string_view id) { return id.empty() ? Json(nullptr) : Json(id); }
+
 std::string text_of(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

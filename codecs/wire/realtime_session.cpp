@@ -14,7 +14,7 @@ using Treatment = FieldTreatment;
 constexpr Treatment kHonoured = Treatment::kHonoured, kEchoed = Treatment::kEchoed,
                     kRefused = Treatment::kRefused;
 
-constexpr std::array kRules = {
+constexpr std::array kFieldRules = {
     SessionFieldRule{"type", "", kHonoured, "`realtime`", "`transcription` is refused"},
     SessionFieldRule{"object", "object", kEchoed, "any", "the server's own value is said back"},
     SessionFieldRule{"id", "id", kEchoed, "any", "the server's own value is said back"},
@@ -169,7 +169,7 @@ Json checked_tools(const Json& value, const std::string& param) {
   return value;
 }
 
-// The value as it will be kept, or a refusal. `path` is one of kRules.
+// The value as it will be kept, or a refusal. `path` is one of kFieldRules.
 Json checked(std::string_view path, const Json& value, const std::string& param) {
   if (path == "type") {
     expect_choice(value, param, {"realtime"});
@@ -246,16 +246,16 @@ Json::json_pointer pointer(std::string_view path) {
 }
 
 const SessionFieldRule* find_rule(const std::string& path) {
-  const auto rule = std::find_if(kRules.begin(), kRules.end(),
+  const auto rule = std::find_if(kFieldRules.begin(), kFieldRules.end(),
                                  [&](const SessionFieldRule& each) { return path == each.path; });
-  return rule == kRules.end() ? nullptr : &*rule;
+  return rule == kFieldRules.end() ? nullptr : &*rule;
 }
 
 const SessionFieldRule* find_beta_rule(const std::string& name) {
-  const auto rule = std::find_if(kRules.begin(), kRules.end(), [&](const SessionFieldRule& each) {
-    return !name.empty() && name == each.beta_path;
-  });
-  return rule == kRules.end() ? nullptr : &*rule;
+  const auto rule = std::find_if(
+      kFieldRules.begin(), kFieldRules.end(),
+      [&](const SessionFieldRule& each) { return !name.empty() && name == each.beta_path; });
+  return rule == kFieldRules.end() ? nullptr : &*rule;
 }
 
 // Beta's flat fields as a session object of general availability, values translated.
@@ -290,7 +290,7 @@ Json to_beta_value(std::string_view path, const Json& value) {
 
 }  // namespace
 
-std::span<const SessionFieldRule> session_field_rules() noexcept { return kRules; }
+std::span<const SessionFieldRule> session_field_rules() noexcept { return kFieldRules; }
 
 struct RealtimeSession::Impl {
   Config config;
@@ -338,7 +338,7 @@ struct RealtimeSession::Impl {
       const SessionFieldRule* rule = key.find('.') == key.npos ? find_rule(path) : nullptr;
       if (rule == nullptr || path == "temperature") {
         std::string hint;
-        for (const auto& each : kRules)
+        for (const auto& each : kFieldRules)
           if (path == each.beta_path) hint = std::string(" It is now 'session.") + each.path + "'.";
         if (path == "temperature") hint = " It is a field of the beta.";
         refuse("unknown_parameter", param, "Unknown parameter: '" + param + "'." + hint);
@@ -431,7 +431,7 @@ void RealtimeSession::set_expires_at(std::int64_t unix_s) { impl_->session["expi
 std::string RealtimeSession::to_json() const {
   if (impl_->config.profile != RealtimeProfile::kBeta) return text_of(impl_->session);
   Json flat;
-  for (const auto& rule : kRules)
+  for (const auto& rule : kFieldRules)
     if (*rule.beta_path != '\0' && impl_->session.contains(pointer(rule.path)))
       flat[rule.beta_path] = to_beta_value(rule.path, impl_->session[pointer(rule.path)]);
   return text_of(flat);

@@ -11,7 +11,7 @@ namespace {
 
 using namespace realtime;
 
-constexpr std::array kRules = {
+constexpr std::array kServerRules = {
     ServerEventRule{"session.created", "", "first of all"},
     ServerEventRule{"session.updated", "", "after `session.update`"},
     ServerEventRule{"error", "", "a client event was refused; the session stays"},
@@ -46,14 +46,12 @@ constexpr std::array kRules = {
 };
 
 std::string name_of(const char* type, RealtimeProfile profile) {
-  const auto rule = std::find_if(kRules.begin(), kRules.end(), [&](const ServerEventRule& each) {
-    return std::string_view(each.type) == type;
-  });
-  DUET_CHECK_MSG(rule != kRules.end(), type);
+  const auto rule = std::find_if(
+      kServerRules.begin(), kServerRules.end(),
+      [&](const ServerEventRule& each) { return std::string_view(each.type) == type; });
+  DUET_CHECK_MSG(rule != kServerRules.end(), type);
   return profile == RealtimeProfile::kBeta && *rule->beta_type != '\0' ? rule->beta_type : type;
 }
-
-Json id_or_null(std::string_view id) { return id.empty() ? Json(nullptr) : Json(id); }
 
 Json content_json(const RealtimeContent& content, RealtimeProfile profile) {
   std::string type = content.type;
@@ -131,7 +129,7 @@ Json response_json(const RealtimeResponse& response, RealtimeProfile profile) {
 
 }  // namespace
 
-std::span<const ServerEventRule> server_event_rules() noexcept { return kRules; }
+std::span<const ServerEventRule> server_event_rules() noexcept { return kServerRules; }
 
 struct RealtimeWriter::Event {
   Json json;
@@ -303,7 +301,7 @@ std::string client_event_table() {
 
 std::string server_event_table() {
   std::string text = "| server event | name in the beta | when |\n|---|---|---|\n";
-  for (const auto& rule : kRules) {
+  for (const auto& rule : kServerRules) {
     const std::string beta = rule.beta_type;
     text += std::string("| `") + rule.type + "` | " +
             (beta.empty()     ? "the same"

@@ -17,23 +17,23 @@
 namespace duet::models::nn::kernels {
 namespace {
 
-constexpr int64_t kLanes = 16;
+constexpr int64_t kRowLanes = 16;
 
 namespace plain {
 
 constexpr int kBlockW = 2, kBlockX = 1;
 
 struct Lanes {
-  float value[kLanes];
+  float value[kRowLanes];
 };
 DUET_INLINE void load(const float* p, Lanes& out) {
-  for (int64_t l = 0; l < kLanes; ++l) out.value[l] = p[l];
+  for (int64_t l = 0; l < kRowLanes; ++l) out.value[l] = p[l];
 }
 DUET_INLINE void load(const int8_t* p, Lanes& out) {
-  for (int64_t l = 0; l < kLanes; ++l) out.value[l] = static_cast<float>(p[l]);
+  for (int64_t l = 0; l < kRowLanes; ++l) out.value[l] = static_cast<float>(p[l]);
 }
 DUET_INLINE void add_product(const Lanes& a, const Lanes& b, Lanes& sum) {
-  for (int64_t l = 0; l < kLanes; ++l) sum.value[l] += a.value[l] * b.value[l];
+  for (int64_t l = 0; l < kRowLanes; ++l) sum.value[l] += a.value[l] * b.value[l];
 }
 DUET_INLINE float total(const Lanes& lanes) {
   float sum = 0.0F;

@@ -19,7 +19,7 @@
 namespace duet::models {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the reference implementation's limit
 constexpr size_t kMaxProblemsShown = 8;
 
@@ -54,7 +54,7 @@ const char* name_of(at::ScalarType type) {
   return nullptr;
 }
 
-Json parse_header(std::string_view text, const std::string& path) {
+OrderedJson parse_header(std::string_view text, const std::string& path) {
   const auto fail = [&](const std::string& found) {
     throw core::LoadError({.subject = "safetensors header",
                            .expected = "a JSON object of tensors",
@@ -63,19 +63,20 @@ Json parse_header(std::string_view text, const std::string& path) {
                            .hint = {}});
   };
   std::vector<std::set<std::string>> open;
-  const Json::parser_callback_t watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
+  const OrderedJson::parser_callback_t watch = [&](int depth, OrderedJson::parse_event_t event,
+                                                   OrderedJson& parsed) {
     if (depth > 4) fail("nesting deeper than 4");
-    if (event == Json::parse_event_t::object_start) open.emplace_back();
-    if (event == Json::parse_event_t::object_end && !open.empty()) open.pop_back();
-    if (event == Json::parse_event_t::key && !open.empty() &&
+    if (event == OrderedJson::parse_event_t::object_start) open.emplace_back();
+    if (event == OrderedJson::parse_event_t::object_end && !open.empty()) open.pop_back();
+    if (event == OrderedJson::parse_event_t::key && !open.empty() &&
         !open.back().insert(parsed.get_ref<const std::string&>()).second)
       fail("key \"" + parsed.get<std::string>() + "\" twice");
     return true;
   };
-  Json header;
+  OrderedJson header;
   try {
-    header = Json::parse(text, watch);
-  } catch (const Json::exception& error) {
+    header = OrderedJson::parse(text, watch);
+  } catch (const OrderedJson::exception& error) {
     fail(error.what());
   }
   if (!header.is_object()) fail("another kind of JSON");
@@ -83,8 +84,8 @@ Json parse_header(std::string_view text, const std::string& path) {
 }
 
 // One tensor's entry, or nothing and a problem.
-std::optional<Entry> parse_entry(const std::string& name, const Json& json, uint64_t data_size,
-                                 std::vector<std::string>& problems) {
+std::optional<Entry> parse_entry(const std::string& name, const OrderedJson& json,
+                                 uint64_t data_size, std::vector<std::string>& problems) {
   const auto problem = [&](const std::string& expected, const std::string& found) {
     problems.push_back(name + ": expected " + expected + ", found " + found);
     return std::nullopt;
@@ -92,7 +93,7 @@ std::optional<Entry> parse_entry(const std::string& name, const Json& json, uint
   if (!json.is_object() || json.size() != 3 || !json.contains("dtype") || !json.contains("shape") ||
       !json.contains("data_offsets"))
     return problem("dtype, shape and data_offsets", json.dump().substr(0, 80));
-  const Json &dtype = json["dtype"], &shape = json["shape"], &offsets = json["data_offsets"];
+  const OrderedJson &dtype = json["dtype"], &shape = json["shape"], &offsets = json["data_offsets"];
   const auto type = dtype.is_string() ? type_of(dtype.get<std::string>()) : std::nullopt;
   if (!type)
     return problem("a type of F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL", dtype.dump().substr(0, 40));
@@ -106,7 +107,7 @@ std::optional<Entry> parse_entry(const std::string& name, const Json& json, uint
               .end = offsets[1].get<uint64_t>()};
   uint64_t num_bytes = c10::elementSize(*type);
   bool is_valid = shape.is_array();
-  for (const Json& size : is_valid ? shape : Json::array()) {
+  for (const OrderedJson& size : is_valid ? shape : OrderedJson::array()) {
     is_valid = is_valid && size.is_number_unsigned() && size.get<uint64_t>() <= uint64_t{1} << 40;
     if (!is_valid) break;
     const uint64_t value = size.get<uint64_t>();
@@ -189,7 +190,7 @@ SafetensorsFile read_safetensors(const std::string& path) {
          .found = std::to_string(reader.remaining()) + " bytes after the length field",
          .file = path,
          .hint = "truncated, or not a safetensors file"});
-  const Json header = parse_header(reader.take(header_size, "safetensors header"), path);
+  const OrderedJson header = parse_header(reader.take(header_size, "safetensors header"), path);
   const uint64_t data_size = reader.remaining();
 
   SafetensorsFile out;
@@ -266,7 +267,7 @@ void save_safetensors(const std::string& path, const TensorMap& tensors,
     return a.value.element_size() > b.value.element_size();
   });
 
-  Json header = Json::object();
+  OrderedJson header = OrderedJson::object();
   if (!notes.empty()) header["__metadata__"] = notes;
   uint64_t offset = 0;
   for (const Item& item : items) {

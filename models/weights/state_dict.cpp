@@ -12,8 +12,8 @@
 namespace duet::models {
 namespace {
 
-[[noreturn]] void fail(const std::string& subject, const std::string& expected,
-                       const std::string& found, const std::string& source) {
+[[noreturn]] void fail_state(const std::string& subject, const std::string& expected,
+                             const std::string& found, const std::string& source) {
   throw core::LoadError(
       {.subject = subject, .expected = expected, .found = found, .file = source, .hint = {}});
 }
@@ -26,8 +26,8 @@ std::string stem(const std::string& name, const std::string& suffix) {
 at::Tensor folded(const std::string& name, const at::Tensor& g, const at::Tensor& v,
                   const std::string& source) {
   if (v.dim() < 2 || g.dim() < 1 || g.numel() != v.size(0) || g.size(0) != v.size(0))
-    fail(name, "weight norm with one g for each row of v " + shape_text(v.sizes()),
-         shape_text(g.sizes()), source);
+    fail_state(name, "weight norm with one g for each row of v " + shape_text(v.sizes()),
+               shape_text(g.sizes()), source);
   std::vector<int64_t> column(static_cast<size_t>(v.dim()), 1);
   column[0] = v.size(0);
   const at::Tensor direction = v.to(at::kFloat);
@@ -50,11 +50,11 @@ void fold_weight_norm(TensorMap& tensors, const std::string& source) {
     }
     for (const auto& [x, halves] : stems) {
       if (halves != 3)
-        fail(x + (halves == 1 ? v_suffix : g_suffix), "the other half of a weight norm", "nothing",
-             source);
+        fail_state(x + (halves == 1 ? v_suffix : g_suffix), "the other half of a weight norm",
+                   "nothing", source);
       const auto g = tensors.find(x + g_suffix), v = tensors.find(x + v_suffix);
       if (tensors.count(x + ".weight") || made.count(x + ".weight"))
-        fail(x + ".weight", "one spelling of the weight", "two", source);
+        fail_state(x + ".weight", "one spelling of the weight", "two", source);
       made[x + ".weight"] = folded(x, g->second, v->second, source);
       tensors.erase(g);
       tensors.erase(v);
@@ -73,13 +73,13 @@ void merge_lora(TensorMap& tensors, const LoraConfig& config, const std::string&
     if (const std::string x = stem(name, base_suffix); !x.empty()) {
       const auto a = tensors.find(x + a_suffix), b = tensors.find(x + b_suffix);
       if (a == tensors.end() || b == tensors.end())
-        fail(x + (a == tensors.end() ? a_suffix : b_suffix), "the adapter of " + name, "nothing",
-             source);
+        fail_state(x + (a == tensors.end() ? a_suffix : b_suffix), "the adapter of " + name,
+                   "nothing", source);
       const at::Tensor &down = a->second, &up = b->second;
       if (tensor.dim() != 2 || down.dim() != 2 || up.dim() != 2 || down.size(0) != up.size(1) ||
           down.size(0) == 0 || down.size(1) != tensor.size(1) || up.size(0) != tensor.size(0))
-        fail(x + ".lora", "A [r,in] and B [out,r] for " + shape_text(tensor.sizes()),
-             shape_text(down.sizes()) + " and " + shape_text(up.sizes()), source);
+        fail_state(x + ".lora", "A [r,in] and B [out,r] for " + shape_text(tensor.sizes()),
+                   shape_text(down.sizes()) + " and " + shape_text(up.sizes()), source);
       const double rank = static_cast<double>(down.size(0));
       const double scale = config.alpha / (config.use_rslora ? std::sqrt(rank) : rank);
       value = tensor.to(at::kFloat).add(up.to(at::kFloat).matmul(down.to(at::kFloat)), scale);
@@ -89,15 +89,15 @@ void merge_lora(TensorMap& tensors, const LoraConfig& config, const std::string&
     } else if (name.ends_with(a_suffix) || name.ends_with(b_suffix)) {
       const std::string z = stem(name, name.ends_with(a_suffix) ? a_suffix : b_suffix);
       if (!tensors.count(z + base_suffix))
-        fail(z + base_suffix, "the weight this adapter belongs to", "nothing", source);
+        fail_state(z + base_suffix, "the weight this adapter belongs to", "nothing", source);
       continue;
     } else if (name.find(".lora_") != std::string::npos) {
-      fail(name, "LoRA on linear layers under the name default", "another adapter", source);
+      fail_state(name, "LoRA on linear layers under the name default", "another adapter", source);
     }
     const std::string prefix = "llm.base_model.model.";
     if (key.starts_with(prefix)) key = "llm." + key.substr(prefix.size());
     if (!out.emplace(key, value).second)
-      fail(key, "one tensor of that name", "two after merging", source);
+      fail_state(key, "one tensor of that name", "two after merging", source);
   }
   tensors = std::move(out);
 }

@@ -4,6 +4,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "runtime/bench/json_number.h"
+
 namespace duet::runtime::bench {
 
 namespace {
@@ -11,35 +13,31 @@ namespace {
 using nlohmann::ordered_json;
 constexpr const char* kSchema = "duet.bench.dialog/1";
 
-/// Borders lie on 10 ms frames or samples: a tenth of a millisecond keeps all that is known.
-ordered_json number(double seconds) {
-  if (!std::isfinite(seconds)) return nullptr;
-  return std::round(seconds * 1e4) / 1e4;
-}
-
-double number(const ordered_json& json) {
+double seconds_from(const ordered_json& json) {
   return json.is_null() ? std::numeric_limits<double>::infinity() : json.get<double>();
 }
 
 ordered_json to_json(const Segment& segment) {
-  return ordered_json::array({number(segment.start_s), number(segment.end_s)});
+  return ordered_json::array({json_number(segment.start_s), json_number(segment.end_s)});
 }
 
-Segment segment_from(const ordered_json& json) { return {number(json.at(0)), number(json.at(1))}; }
+Segment segment_from(const ordered_json& json) {
+  return {seconds_from(json.at(0)), seconds_from(json.at(1))};
+}
 
 ordered_json to_json(const EventScore& score) {
   return {{"counted", score.is_counted},
           {"success", score.is_success},
-          {"at_s", number(score.at_s)},
-          {"latency_s", number(score.latency_s)}};
+          {"at_s", json_number(score.at_s)},
+          {"latency_s", json_number(score.latency_s)}};
 }
 
 void read_score(const ordered_json& event, const char* key, EventKind kind,
                 std::optional<EventScore>& score) {
   if (!event.contains(key)) return;
   const ordered_json& json = event[key];
-  score = EventScore{kind, json.at("counted"), json.at("success"), number(json.at("at_s")),
-                     number(json.at("latency_s"))};
+  score = EventScore{kind, json.at("counted"), json.at("success"), seconds_from(json.at("at_s")),
+                     seconds_from(json.at("latency_s"))};
 }
 
 ordered_json to_json(const EventResult& event) {
@@ -96,22 +94,22 @@ std::string to_json(const DialogResult& result, const std::string& fingerprint) 
   json["fingerprint"] = fingerprint;
   json["id"] = result.id;
   if (!result.error.empty()) json["error"] = result.error;
-  json["duration_s"] = number(result.duration_s);
+  json["duration_s"] = json_number(result.duration_s);
   json["events"] = ordered_json::array();
   for (const EventResult& event : result.events) json["events"].push_back(to_json(event));
   json["agent_s"] = ordered_json::array();
   for (const Segment& segment : result.agent) json["agent_s"].push_back(to_json(segment));
   json["turns"] = ordered_json::array();
   for (const AgentTurn& turn : result.turns) {
-    json["turns"].push_back({{"start_s", number(turn.start_s)},
-                             {"end_s", number(turn.end_s)},
+    json["turns"].push_back({{"start_s", json_number(turn.start_s)},
+                             {"end_s", json_number(turn.end_s)},
                              {"text", turn.text},
                              {"cut", turn.cut},
                              {"audible", turn.audible}});
   }
   json["has_words"] = result.has_words;
   json["num_steps"] = result.num_steps;
-  if (result.lag_s) json["lag_s"] = number(*result.lag_s);
+  if (result.lag_s) json["lag_s"] = json_number(*result.lag_s);
   json["compute_s"] = result.compute_s;
   return json.dump(1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
@@ -125,17 +123,17 @@ std::optional<DialogResult> dialog_from_json(const std::string& text,
     DialogResult result;
     result.id = json.at("id");
     result.error = json.value("error", "");
-    result.duration_s = number(json.at("duration_s"));
+    result.duration_s = seconds_from(json.at("duration_s"));
     for (const auto& event : json.at("events")) result.events.push_back(event_from(event));
     for (const auto& segment : json.at("agent_s")) result.agent.push_back(segment_from(segment));
     for (const auto& turn : json.at("turns")) {
-      result.turns.push_back({number(turn.at("start_s")), number(turn.at("end_s")), turn.at("text"),
-                              turn.at("cut"), turn.at("audible")});
+      result.turns.push_back({seconds_from(turn.at("start_s")), seconds_from(turn.at("end_s")),
+                              turn.at("text"), turn.at("cut"), turn.at("audible")});
     }
     result.has_words = json.at("has_words");
     result.num_steps = json.at("num_steps");
     result.compute_s = json.at("compute_s");
-    if (json.contains("lag_s")) result.lag_s = number(json["lag_s"]);
+    if (json.contains("lag_s")) result.lag_s = seconds_from(json["lag_s"]);
     return result;
   } catch (const ordered_json::exception&) {
     return std::nullopt;

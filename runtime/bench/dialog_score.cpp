@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "runtime/bench/dialog_result.h"
 
@@ -8,7 +7,6 @@ namespace duet::runtime::bench {
 
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// A control run has to show 1.5 s, and the silence of 0.2 s that would end an activity.
 constexpr double kControlMarginSeconds = 0.3;
 /// An activity that ends this close before the end of the recording may have gone on.

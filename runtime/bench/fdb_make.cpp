@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
-constexpr int kRateHz = 16000;
+constexpr int kMadeRateHz = 16000;
 
 ordered_json times(const Segment& segment) {
   const auto rounded = [](double s) { return static_cast<double>(std::llround(s * 1e3)) / 1e3; };
@@ -29,7 +29,7 @@ class Writer {
   std::size_t write() {
     for (const ScriptDialog& dialog : script_.dialogs) {
       dialog_ = &dialog;
-      clips_ = load_clips(dialog, kRateHz);
+      clips_ = load_clips(dialog, kMadeRateHz);
       places_ = place_fixed(script_, dialog, clips_);
       for (std::size_t i = 0; i < dialog.events.size(); ++i) {
         const Kind kind = dialog.events[i].kind;
@@ -52,7 +52,7 @@ class Writer {
     return folder;
   }
   void save(const fs::path& path, const std::vector<float>& samples) const {
-    audio::write_wav_file(path.string(), samples, kRateHz);
+    audio::write_wav_file(path.string(), samples, kMadeRateHz);
   }
   void save(const fs::path& path, const ordered_json& json) const {
     core::write_file_atomically(
@@ -65,7 +65,7 @@ class Writer {
                                         places_.begin() + std::ptrdiff_t(last) + 1);
     const ScriptEvent& event = dialog_->events[last];
     const double tail_s = std::max(script_.tail_s, script_.reply_delay_s + event.reply_s);
-    return render_user(clips, places, places.back().user.end_s + tail_s, kRateHz, removed);
+    return render_user(clips, places, places.back().user.end_s + tail_s, kMadeRateHz, removed);
   }
   std::string text_before(std::size_t index) const {
     std::string text;

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/bench/figures.h"
+#include "runtime/bench/json_number.h"
 #include "runtime/bench/metrics.h"
 #include "runtime/core/error.h"
 
@@ -17,12 +18,7 @@ namespace duet::runtime::bench {
 namespace {
 
 using nlohmann::ordered_json;
-constexpr const char* kSchema = "duet.bench.report/1";
-
-ordered_json number(double value) {
-  if (!std::isfinite(value)) return nullptr;
-  return std::round(value * 1e4) / 1e4;
-}
+constexpr const char* kReportSchema = "duet.bench.report/1";
 
 ordered_json metrics_json(const SuiteResult& result) {
   auto list = ordered_json::array();
@@ -31,9 +27,9 @@ ordered_json metrics_json(const SuiteResult& result) {
                     {"label", metric.definition->label},
                     {"unit", unit_name(metric.definition->unit)},
                     {"n", metric.estimate.n},
-                    {"value", number(metric.estimate.value)},
-                    {"low", number(metric.estimate.low)},
-                    {"high", number(metric.estimate.high)}});
+                    {"value", json_number(metric.estimate.value)},
+                    {"low", json_number(metric.estimate.low)},
+                    {"high", json_number(metric.estimate.high)}});
   }
   return list;
 }
@@ -134,7 +130,7 @@ std::string to_text(const SuiteResult& result) {
 
 std::string to_json(const SuiteResult& result) {
   ordered_json json;
-  json["schema"] = kSchema;
+  json["schema"] = kReportSchema;
   json["system"] = {{"name", result.system},
                     {"dtype", result.dtype},
                     {"seed", result.seed},
@@ -147,8 +143,8 @@ std::string to_json(const SuiteResult& result) {
   json["metrics"] = metrics_json(result);
   json["dialogs"] = ordered_json::array();
   for (const DialogResult& dialog : result.dialogs) json["dialogs"].push_back(dialog_json(dialog));
-  json["speed"] = {{"audio_s", number(result.audio_s)},
-                   {"compute_s", number(result.compute_s)},
+  json["speed"] = {{"audio_s", json_number(result.audio_s)},
+                   {"compute_s", json_number(result.compute_s)},
                    {"resumed_dialogs", result.num_resumed}};
   return json.dump(1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
@@ -156,7 +152,7 @@ std::string to_json(const SuiteResult& result) {
 SuiteResult load_report(const std::string& path) {
   const auto fail = [&](const std::string& found) {
     return core::LoadError({.subject = "report",
-                            .expected = std::string("schema ") + kSchema,
+                            .expected = std::string("schema ") + kReportSchema,
                             .found = found,
                             .file = path,
                             .hint = "duet bench run --json writes one"});
@@ -166,7 +162,7 @@ SuiteResult load_report(const std::string& path) {
   try {
     const ordered_json json =
         ordered_json::parse(std::string{std::istreambuf_iterator<char>(stream), {}});
-    if (json.at("schema") != kSchema) throw fail(json.at("schema").dump());
+    if (json.at("schema") != kReportSchema) throw fail(json.at("schema").dump());
     SuiteResult result;
     const ordered_json& system = json.at("system");
     result.system = system.at("name");

@@ -8,7 +8,7 @@ namespace duet::runtime::bench {
 
 namespace {
 
-constexpr const char* kStyle = R"(
+constexpr const char* kSpeedStyle = R"(
 body{margin:0 auto;max-width:900px;padding:24px;font:15px/1.45 system-ui,sans-serif;color:#1d2330}
 h1{font-size:24px;margin:0 0 4px}h2{font-size:18px;margin:28px 0 6px}pre{background:#f5f6f8;padding:12px;white-space:pre-wrap;font-size:13px}
 svg{width:100%}svg text{font:12px system-ui,sans-serif;fill:#1d2330}svg .axis{fill:#667085;font-size:11px}
@@ -101,7 +101,7 @@ std::string curve(const SpeedReport& report, const std::vector<double>& ms,
 std::string to_html(const SpeedReport& report) {
   const std::string title = escape_html("Speed: " + report.subject);
   std::string html = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>" + title +
-                     "</title><style>" + kStyle + "</style><h1>" + title + "</h1><pre>" +
+                     "</title><style>" + kSpeedStyle + "</style><h1>" + title + "</h1><pre>" +
                      escape_html(to_text(report)) + "</pre>";
   html +=
       "<h2>Stages</h2><p>Dark to light: p50, p95, p99; stroke: the longest; dashed: the time a "

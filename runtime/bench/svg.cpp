@@ -10,20 +10,20 @@ namespace {
 
 constexpr double kWidth = 1000.0;
 
-std::string format(const char* pattern, double a, double b = 0.0, double c = 0.0, double d = 0.0) {
+std::string printed(const char* pattern, double a, double b = 0.0, double c = 0.0, double d = 0.0) {
   char text[256];
   std::snprintf(text, sizeof text, pattern, a, b, c, d);
   return text;
 }
 
 std::string text_at(double x, double y, const std::string& cls, const std::string& text) {
-  return format("<text x=\"%.1f\" y=\"%.1f\" class=\"", x, y) + cls + "\">" + escape_html(text) +
+  return printed("<text x=\"%.1f\" y=\"%.1f\" class=\"", x, y) + cls + "\">" + escape_html(text) +
          "</text>";
 }
 
 std::string rect(double x, double y, double width, double height, const std::string& cls) {
-  return format("<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" class=\"", x, y,
-                std::max(0.5, width), std::max(0.0, height)) +
+  return printed("<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" class=\"", x, y,
+                 std::max(0.5, width), std::max(0.0, height)) +
          cls + "\"/>";
 }
 
@@ -35,8 +35,8 @@ std::string band(const std::vector<float>& peaks, double y, double half_height,
   for (std::size_t i = 0; i < peaks.size(); ++i) {
     const double x = (static_cast<double>(i) + 0.5) * step;
     const double h = std::max(0.3, half_height * static_cast<double>(peaks[i]));
-    upper += format("%.1f,%.1f ", x, y - h);
-    lower = format("%.1f,%.1f ", x, y + h) + lower;
+    upper += printed("%.1f,%.1f ", x, y - h);
+    lower = printed("%.1f,%.1f ", x, y + h) + lower;
   }
   return "<polygon class=\"" + cls + "\" points=\"" + upper + lower + "\"/>";
 }
@@ -71,8 +71,8 @@ std::string time_axis(double seconds, double y) {
   const double every = seconds > 40.0 ? 5.0 : (seconds > 15.0 ? 2.0 : 1.0);
   for (double t = 0.0; t <= seconds; t += every) {
     const double x = t / seconds * kWidth;
-    svg += format("<line class=\"tick\" x1=\"%.1f\" x2=\"%.1f\" y1=\"40\" y2=\"%.1f\"/>", x, x, y);
-    if (x < kWidth - 25.0) svg += text_at(x + 2.0, y + 11.0, "axis", format("%.0f s", t));
+    svg += printed("<line class=\"tick\" x1=\"%.1f\" x2=\"%.1f\" y1=\"40\" y2=\"%.1f\"/>", x, x, y);
+    if (x < kWidth - 25.0) svg += text_at(x + 2.0, y + 11.0, "axis", printed("%.0f s", t));
   }
   return svg;
 }
@@ -115,15 +115,15 @@ std::string svg_distribution(const std::vector<double>& seconds, const std::stri
     svg += rect(x + 1.0, kTop + kHigh - height, bar - 2.0, height, i + 1 < kBins ? "bar" : "late");
     if (i + 1 < kBins && !seconds.empty()) {
       so_far += static_cast<double>(counts[i]) / static_cast<double>(seconds.size());
-      line += format("%.1f,%.1f ", x + bar, kTop + kHigh * (1.0 - so_far));
+      line += printed("%.1f,%.1f ", x + bar, kTop + kHigh * (1.0 - so_far));
     }
   }
-  svg += "<polyline class=\"cdf\" points=\"" + format("%.1f,%.1f ", kLeft, kTop + kHigh) + line +
+  svg += "<polyline class=\"cdf\" points=\"" + printed("%.1f,%.1f ", kLeft, kTop + kHigh) + line +
          "\"/>";
   for (double t = 0.0; t < kMax; t += 0.5)
-    svg += text_at(kLeft + bar * 10.0 * t - 8.0, kTop + kHigh + 14.0, "axis", format("%.1f", t));
+    svg += text_at(kLeft + bar * 10.0 * t - 8.0, kTop + kHigh + 14.0, "axis", printed("%.1f", t));
   svg += text_at(kWide - 62.0, kTop + kHigh + 14.0, "axis", "later");
-  svg += text_at(2.0, kTop + 8.0, "axis", format("%.0f", most)) +
+  svg += text_at(2.0, kTop + 8.0, "axis", printed("%.0f", most)) +
          text_at(kWide - 32.0, kTop + 8.0, "axis", "100 %") +
          text_at(kWide - 32.0, kTop + kHigh, "axis", "0 %");
   return svg + "</svg>";
@@ -145,15 +145,15 @@ std::string svg_curve(const std::vector<std::pair<double, double>>& points,
   };
   std::string line;
   for (const auto& [x, y] : finite)
-    line += format("%.1f,%.1f ", place(x, low_x->first, high_x->first, kLeft, kRight),
-                   place(y, low_y->second, high_y->second, kBottom, kTop));
+    line += printed("%.1f,%.1f ", place(x, low_x->first, high_x->first, kLeft, kRight),
+                    place(y, low_y->second, high_y->second, kBottom, kTop));
   return "<svg class=\"plot\" viewBox=\"0 0 480 172\" role=\"img\">" +
-         text_at(kLeft, 14.0, "title", title + format(", last %.4g", finite.back().second)) +
+         text_at(kLeft, 14.0, "title", title + printed(", last %.4g", finite.back().second)) +
          "<polyline class=\"cdf\" points=\"" + line + "\"/>" +
-         text_at(2.0, kTop + 8.0, "axis", format("%.4g", high_y->second)) +
-         text_at(2.0, kBottom, "axis", format("%.4g", low_y->second)) +
-         text_at(kLeft, kBottom + 16.0, "axis", format("%.6g", low_x->first)) +
-         text_at(kRight - 60.0, kBottom + 16.0, "axis", x_name + format(" %.6g", high_x->first)) +
+         text_at(2.0, kTop + 8.0, "axis", printed("%.4g", high_y->second)) +
+         text_at(2.0, kBottom, "axis", printed("%.4g", low_y->second)) +
+         text_at(kLeft, kBottom + 16.0, "axis", printed("%.6g", low_x->first)) +
+         text_at(kRight - 60.0, kBottom + 16.0, "axis", x_name + printed(" %.6g", high_x->first)) +
          "</svg>";
 }
 
@@ -190,7 +190,7 @@ std::string svg_dialog(const DialogResult& dialog, const std::vector<float>& use
   for (const EventResult& event : dialog.events) {
     if (!event.stop || !event.stop->is_counted || !std::isfinite(event.stop->latency_s)) continue;
     const double x = x_of(event.user.start_s + event.stop->latency_s);
-    svg += format("<line class=\"stop\" x1=\"%.1f\" x2=\"%.1f\" y1=\"104\" y2=\"172\"/>", x, x);
+    svg += printed("<line class=\"stop\" x1=\"%.1f\" x2=\"%.1f\" y1=\"104\" y2=\"172\"/>", x, x);
   }
   Captions agent_words(196.0, "word agent-word");
   for (const AgentTurn& turn : dialog.turns)

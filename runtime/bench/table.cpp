@@ -9,6 +9,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "runtime/bench/json_number.h"
 #include "runtime/core/config_reader.h"
 #include "runtime/core/error.h"
 #include "runtime/core/version.h"
@@ -24,9 +25,9 @@ using core::DoubleRange;
 using nlohmann::ordered_json;
 
 constexpr const char* kSpecSchema = "duet.bench.table/1";
-constexpr const char* kReportSchema = "duet.bench.table.report/1";
+constexpr const char* kTableSchema = "duet.bench.table.report/1";
 constexpr DoubleRange kLevel{-100.0, 100.0};
-const std::vector<std::string> kKinds = {"suite", "questions", "quiet", "speed", "judged"};
+const std::vector<std::string> kPartKinds = {"suite", "questions", "quiet", "speed", "judged"};
 
 void read_level(const ConfigReader& config, const char* key, std::optional<double>& db) {
   if (config.has(key)) db = config.get_double(key, kLevel);
@@ -66,14 +67,14 @@ TablePart read_part(const std::string& id, const ConfigReader& config,
   part.settings += config.to_json(-1);
   part.how = config.get_string("how", part.how);
   std::vector<std::string> kinds;
-  for (const std::string& kind : kKinds)
+  for (const std::string& kind : kPartKinds)
     if (config.has(kind)) kinds.push_back(kind);
   if (kinds.empty() && config.has("like")) kinds = {"questions"};
   if (kinds.size() != 1)
     config.fail("", "one of suite, questions, quiet, speed, judged, like",
                 std::to_string(kinds.size()));
-  part.kind =
-      static_cast<PartKind>(std::find(kKinds.begin(), kKinds.end(), kinds[0]) - kKinds.begin());
+  part.kind = static_cast<PartKind>(std::find(kPartKinds.begin(), kPartKinds.end(), kinds[0]) -
+                                    kPartKinds.begin());
   switch (part.kind) {
     case PartKind::kSuite:
       part.path = (fs::path(config.file()).parent_path() / config.get_string("suite")).string();
@@ -185,10 +186,6 @@ std::string machine_text() {
          (cpu.num_cores == 1 ? " core; " : " cores; ") + core::version_text();
 }
 
-ordered_json number(double value) {
-  return std::isfinite(value) ? ordered_json(std::round(value * 1e4) / 1e4) : ordered_json(nullptr);
-}
-
 ordered_json row_json(const MeasuredRow& row) {
   ordered_json json = {{"label", row.row.label}};
   if (!row.row.part.empty()) json.update({{"part", row.row.part}, {"figure", row.row.figure}});
@@ -203,9 +200,9 @@ ordered_json row_json(const MeasuredRow& row) {
   }
   json.update({{"unit", unit_name(row.unit)},
                {"n", row.estimate.n},
-               {"value", number(row.estimate.value)},
-               {"low", number(row.estimate.low)},
-               {"high", number(row.estimate.high)}});
+               {"value", json_number(row.estimate.value)},
+               {"low", json_number(row.estimate.low)},
+               {"high", json_number(row.estimate.high)}});
   if (row.is_met) json["met"] = *row.is_met;
   return json;
 }
@@ -291,7 +288,7 @@ std::string to_text(const Table& table) {
 }
 
 std::string to_json(const Table& table) {
-  ordered_json json = {{"schema", kReportSchema},       {"name", table.name},
+  ordered_json json = {{"schema", kTableSchema},        {"name", table.name},
                        {"system", table.system},        {"machine", table.machine},
                        {"rows", ordered_json::array()}, {"parts", ordered_json::array()}};
   for (const MeasuredRow& row : table.rows) json["rows"].push_back(row_json(row));
@@ -306,7 +303,7 @@ std::string to_json(const Table& table) {
 Table load_table(const std::string& path) {
   const auto fail = [&](const std::string& found) {
     return core::LoadError({.subject = "table",
-                            .expected = std::string("schema ") + kReportSchema,
+                            .expected = std::string("schema ") + kTableSchema,
                             .found = found,
                             .file = path,
                             .hint = "duet bench all --json writes one"});
@@ -316,7 +313,7 @@ Table load_table(const std::string& path) {
   try {
     const ordered_json json =
         ordered_json::parse(std::string{std::istreambuf_iterator<char>(stream), {}});
-    if (json.at("schema") != kReportSchema) throw fail(json.at("schema").dump());
+    if (json.at("schema") != kTableSchema) throw fail(json.at("schema").dump());
     Table table{
         .name = json.at("name"), .system = json.at("system"), .machine = json.at("machine")};
     for (const auto& row : json.at("rows")) table.rows.push_back(row_from(row));

@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr const char* kSchema = "duet.bench.part/1";
+constexpr const char* kPartSchema = "duet.bench.part/1";
 /// Of a question with its answer, and of a suite's dialogue with its control runs [s].
 constexpr double kQuestionSeconds = 10.0, kDialogSeconds = 40.0;
 
@@ -77,13 +77,14 @@ std::string read_file(const std::string& path) {
 std::optional<PartResult> read_kept(const std::string& path, const std::string& id,
                                     const std::string& owner) {
   const json kept = json::parse(read_file(path), nullptr, false);
-  if (!kept.is_object() || kept.value("schema", "") != kSchema || kept.value("owner", "") != owner)
+  if (!kept.is_object() || kept.value("schema", "") != kPartSchema ||
+      kept.value("owner", "") != owner)
     return std::nullopt;
   return PartResult{id, figures_from(kept.at("figures")), "", kept.at("seconds")};
 }
 
 PartResult keep(const std::string& path, const std::string& owner, PartResult result) {
-  const json kept = {{"schema", kSchema},
+  const json kept = {{"schema", kPartSchema},
                      {"owner", owner},
                      {"seconds", result.seconds},
                      {"figures", figures_json(result.figures)}};

@@ -9,7 +9,7 @@ namespace duet::server {
 namespace {
 
 /// Words come up to this many steps after the speech they were heard in.
-constexpr int kLateWordSteps = 8;
+constexpr int kLateTranscriptSteps = 8;
 /// The voice may ring on after the end of the words: until it is quiet for two steps, at most 1 s.
 constexpr int kTailSteps = 12, kTailQuietSteps = 2;
 constexpr double kTailLevel = 0.003;  // -50 dBFS.
@@ -127,7 +127,7 @@ void RealtimeConversation::follow_user(const Step& step) {
       send(writer_.speech_stopped(stopping, clock_.user_stop_ms()));
     }
   }
-  if (user_.is_committed && ++user_.num_late > kLateWordSteps) finish_transcript();
+  if (user_.is_committed && ++user_.num_late > kLateTranscriptSteps) finish_transcript();
 }
 
 /// An item exists and is complete; the extensions have both names for the first.

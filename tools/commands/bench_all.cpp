@@ -25,7 +25,7 @@ namespace {
 
 namespace bench = runtime::bench;
 
-struct Options {
+struct AllOptions {
   std::string spec = "configs/bench/table.yaml";
   std::vector<std::string> overrides;
   std::string model = core::kDefaultModelName;
@@ -37,7 +37,8 @@ struct Options {
 };
 
 /// Those that --only names, or all. Throws core::ConfigError.
-std::vector<bench::TablePart> wanted_parts(const Options& options, const bench::TableSpec& spec) {
+std::vector<bench::TablePart> wanted_parts(const AllOptions& options,
+                                           const bench::TableSpec& spec) {
   if (options.only.empty()) return spec.parts;
   std::vector<bench::TablePart> parts;
   std::string known;
@@ -62,7 +63,7 @@ std::vector<bench::TablePart> wanted_parts(const Options& options, const bench::
 
 class TableRun {
  public:
-  TableRun(const Options& options, std::vector<bench::TablePart> parts)
+  TableRun(const AllOptions& options, std::vector<bench::TablePart> parts)
       : parts_(std::move(parts)),
         engine_(engine::load_engine(core::find_model(options.model).string())),
         num_cores_(options.num_cores > 0 ? options.num_cores
@@ -125,7 +126,7 @@ class TableRun {
   bench::MeasureContext context_;
 };
 
-int run_all(const Options& options) {
+int run_all(const AllOptions& options) {
   const bench::TableSpec spec = bench::load_table_spec(options.spec, options.overrides);
   const std::vector<bench::TablePart> parts = wanted_parts(options, spec);
   std::filesystem::create_directories(options.work);
@@ -147,7 +148,7 @@ int run_all(const Options& options) {
 }  // namespace
 
 void add_bench_all(CLI::App& bench_command, Dispatch& dispatch) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<AllOptions>();
   CLI::App* command = bench_command.add_subcommand(
       "all", "Everything a model is measured by, as one table; resumes where it stopped");
   command->add_option("table", options->spec, "YAML file, see configs/bench/table.yaml");

@@ -22,7 +22,7 @@
 namespace duet::commands {
 namespace {
 
-struct Options {
+struct EchoOptions {
   runtime::EchoBenchOptions bench;
   runtime::EchoModelOptions with_model;
   std::string model = core::kDefaultModelName;
@@ -71,7 +71,7 @@ auto with_progress(const std::string& title, const Measure& measure) {
   return result;
 }
 
-runtime::EchoModelResult run_with_model(const Options& options) {
+runtime::EchoModelResult run_with_model(const EchoOptions& options) {
   runtime::EchoModelOptions bench = options.with_model;
   bench.num_rooms = options.bench.num_rooms;
   bench.thd = options.bench.thd;
@@ -93,7 +93,7 @@ runtime::EchoModelResult run_with_model(const Options& options) {
   });
 }
 
-int run_echo(const Options& options) {
+int run_echo(const EchoOptions& options) {
   runtime::EchoBenchOptions bench = options.bench;
   if (options.is_full) bench.talks_per_room = 10;
   bench.validate();
@@ -123,7 +123,7 @@ int run_echo(const Options& options) {
 }  // namespace
 
 void add_bench_echo(CLI::App& bench, Dispatch& dispatch) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EchoOptions>();
   CLI::App* command = bench.add_subcommand("echo",
                                            "Open loudspeakers in virtual rooms: does the model's "
                                            "own echo stop it, is it interrupted over "

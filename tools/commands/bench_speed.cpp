@@ -14,7 +14,7 @@
 namespace duet::commands {
 namespace {
 
-struct Options {
+struct SpeedOptions {
   std::string model = core::kDefaultModelName;
   std::string arch;
   std::string dtype = "int8";
@@ -22,7 +22,7 @@ struct Options {
   speed::MeasureOptions measure;
 };
 
-int run(Options& options) {
+int run_speed(SpeedOptions& options) {
   const speed::Parts parts =
       options.arch.empty()
           ? speed::load_parts(core::find_model(options.model).string())
@@ -44,7 +44,7 @@ int run(Options& options) {
 }  // namespace
 
 void add_bench_speed(CLI::App& bench_command, Dispatch& dispatch) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SpeedOptions>();
   CLI::App* command = bench_command.add_subcommand(
       "speed", "Time a step stage by stage: deadlines, memory, how many conversations fit");
   CLI::Option* model = command->add_option("--model", options->model,
@@ -69,7 +69,7 @@ void add_bench_speed(CLI::App& bench_command, Dispatch& dispatch) {
       ->delimiter(',');
   command->add_option("--json", options->json, "Report to write");
   command->add_option("--html", options->html, "Page with plots to write");
-  on_run(*command, dispatch, [options] { return run(*options); });
+  on_run(*command, dispatch, [options] { return run_speed(*options); });
 }
 
 }  // namespace duet::commands

@@ -9,12 +9,12 @@
 namespace duet::commands {
 namespace {
 
-struct Options {
+struct DeviceOptions {
   audio::DeviceRequest device;
   bool is_test = false;
 };
 
-int run_devices(const Options& options) {
+int run_devices(const DeviceOptions& options) {
   std::cout << audio::devices_text(audio::list_audio_devices()) << std::flush;
   if (!options.is_test) return 0;
   const auto device = audio::make_portaudio_device();
@@ -25,7 +25,7 @@ int run_devices(const Options& options) {
 }  // namespace
 
 void add_devices(CLI::App& app, Dispatch& dispatch) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DeviceOptions>();
   CLI::App* command =
       app.add_subcommand("devices", "List microphones and speakers; --test beeps and listens");
   command->add_flag("--test", options->is_test, "Play a beep and listen for it");

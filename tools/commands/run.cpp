@@ -14,7 +14,7 @@
 namespace duet::commands {
 namespace {
 
-struct Options {
+struct RunFileOptions {
   runtime::RunJob job;
   std::string model = core::kDefaultModelName;
 };
@@ -25,7 +25,7 @@ std::size_t terminal_columns() {
   return is_terminal ? size.ws_col : 80;
 }
 
-int run(Options& options) {
+int run_file(RunFileOptions& options) {
   if (options.job.input.empty() && options.job.text.empty()) {
     std::cerr
         << "duet: run: expected a recording IN (WAV, FLAC, Ogg; - for stdin) or --text WORDS, "
@@ -43,7 +43,7 @@ int run(Options& options) {
 }  // namespace
 
 void add_run(CLI::App& app, Dispatch& dispatch) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RunFileOptions>();
   runtime::RunJob& job = options->job;
   CLI::App* command = app.add_subcommand(
       "run", "Have a conversation with a recording; writes both voices as stereo WAV");
@@ -77,7 +77,7 @@ void add_run(CLI::App& app, Dispatch& dispatch) {
       "Silence after the input: auto (until the agent is silent for 2 s, at most 30) or [s]");
   command->add_option("--channel", job.channel, "Channel to take of a file with several, from 1");
   command->add_option("--rate", job.raw_rate_hz, "Rate of - [Hz]")->check(CLI::Range(4000, 384000));
-  on_run(*command, dispatch, [options] { return run(*options); });
+  on_run(*command, dispatch, [options] { return run_file(*options); });
 }
 
 }  // namespace duet::commands

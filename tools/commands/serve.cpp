@@ -14,7 +14,7 @@
 namespace duet::commands {
 namespace {
 
-struct Options {
+struct ServeOptions {
   std::string model = core::kDefaultModelName;
   std::string config_file;
   std::vector<std::string> sets;
@@ -26,7 +26,7 @@ struct Options {
 };
 
 /// File, then --set, then the environment, then the flags.
-server::ServerConfig config_of(const Options& options) {
+server::ServerConfig config_of(const ServeOptions& options) {
   auto reader = options.config_file.empty() ? core::ConfigReader::parse("{}", "--set")
                                             : core::ConfigReader::load_file(options.config_file);
   for (const auto& set : options.sets) reader.override_with(set);
@@ -40,7 +40,7 @@ server::ServerConfig config_of(const Options& options) {
   return config;
 }
 
-int serve(const Options& options) {
+int serve(const ServeOptions& options) {
   server::ServeJob job{.config = config_of(options), .self_signed_folder = {}};
   if (options.print_config) {
     std::cout << server::to_yaml(job.config);
@@ -59,7 +59,7 @@ int serve(const Options& options) {
 }  // namespace
 
 void add_serve(CLI::App& app, Dispatch& dispatch) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ServeOptions>();
   CLI::App* command = app.add_subcommand(
       "serve", "Talk over the network: web page, Moshi's and OpenAI Realtime's clients");
   command->footer(

@@ -17,19 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-models::WhisperEncoder::Config read_encoder(const core::ConfigReader& node) {
-  models::WhisperEncoder::Config out;
-  out.layers = node.get_int("layers", out.layers);
-  out.width = node.get_int("width", out.width);
-  out.heads = node.get_int("heads", out.heads);
-  out.left_frames = node.get_int("left_frames", out.left_frames);
-  out.top_width = node.get_int("top_width", out.top_width);
-  out.top_heads = node.get_int("top_heads", out.top_heads);
-  out.top_layers = node.get_int("top_layers", out.top_layers);
-  out.top_left = node.get_int("top_left", out.top_left);
-  return out;
-}
-
 models::DuplexLmConfig read_lm(const core::ConfigReader& node) {
   models::DuplexLmConfig out;
   out.llm.hidden = node.get_int("hidden", 512);

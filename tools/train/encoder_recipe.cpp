@@ -11,30 +11,16 @@
 namespace duet::train {
 namespace {
 
-models::WhisperEncoder::Config read_encoder(const core::ConfigReader& node) {
-  models::WhisperEncoder::Config out;
-  out.layers = node.get_int("layers", out.layers);
-  out.width = node.get_int("width", out.width);
-  out.heads = node.get_int("heads", out.heads);
-  out.left_frames = node.get_int("left_frames", out.left_frames);
-  out.top_width = node.get_int("top_width", out.top_width);
-  out.top_heads = node.get_int("top_heads", out.top_heads);
-  out.top_layers = node.get_int("top_layers", out.top_layers);
-  out.top_left = node.get_int("top_left", out.top_left);
-  out.ctc_pieces = node.get_int("ctc_pieces", out.ctc_pieces);
-  return out;
-}
-
-struct Part {
+struct EncoderPart {
   SpeechSetConfig set;
   int64_t limit = 0;  // utterances at most, evenly spread; 0: all
 };
 
-std::vector<Part> read_parts(const core::ConfigReader& data, const char* key,
-                             std::vector<NamedFile>& files) {
-  std::vector<Part> out;
+std::vector<EncoderPart> read_encoder_parts(const core::ConfigReader& data, const char* key,
+                                            std::vector<NamedFile>& files) {
+  std::vector<EncoderPart> out;
   for (const core::ConfigReader& node : data.sub_list(key)) {
-    Part part;
+    EncoderPart part;
     part.set.manifests = node.get_string_list("manifests");
     part.set.role = node.get_string("role", "user");
     part.set.split = node.get_string("split", "");
@@ -47,9 +33,9 @@ std::vector<Part> read_parts(const core::ConfigReader& data, const char* key,
   return out;
 }
 
-std::vector<Utterance> load_parts(const std::vector<Part>& parts, const char* what) {
+std::vector<Utterance> load_encoder_parts(const std::vector<EncoderPart>& parts, const char* what) {
   std::vector<Utterance> all;
-  for (const Part& part : parts) {
+  for (const EncoderPart& part : parts) {
     std::vector<Utterance> found = load_speech_set(part.set);
     const size_t total = found.size(),
                  kept = part.limit > 0 ? std::min(total, static_cast<size_t>(part.limit)) : total;
@@ -85,8 +71,8 @@ int train_encoder(const RecipeOptions& options) {
   std::vector<NamedFile> files{{"whisper", start_from.empty() ? whisper : ""},
                                {"start_from", start_from},
                                {"ctc_model", task_config.tokenizer}};
-  const std::vector<Part> train_parts = read_parts(data, "train", files),
-                          heldout_parts = read_parts(data, "heldout", files);
+  const std::vector<EncoderPart> train_parts = read_encoder_parts(data, "train", files),
+                                 heldout_parts = read_encoder_parts(data, "heldout", files);
   task_config.heard_file = loop.out_dir + "/heard.jsonl";
   const auto read_shares = [&](const char* key, std::map<std::string, double>& shares) {
     const core::ConfigReader node = config.sub_or_empty(key);
@@ -97,8 +83,8 @@ int train_encoder(const RecipeOptions& options) {
   read_shares("engines", task_config.engines);
   config.finish();
   require_files(config, files);
-  std::vector<Utterance> train = load_parts(train_parts, "training set"),
-                         heldout = load_parts(heldout_parts, "held-out set");
+  std::vector<Utterance> train = load_encoder_parts(train_parts, "training set"),
+                         heldout = load_encoder_parts(heldout_parts, "held-out set");
 
   if (task_config.tokenizer.empty()) {
     std::vector<std::string> texts;

@@ -18,7 +18,7 @@ namespace duet::train {
 namespace {
 
 constexpr int64_t kBlock = models::WhisperEncoder::kBlockSamples;
-constexpr int64_t kRate = models::WhisperEncoder::kSampleRateHz;
+constexpr int64_t kEncoderRate = models::WhisperEncoder::kSampleRateHz;
 constexpr int64_t kBucketFrames[] = {32, 56, 80, 128, 256};  // 2.6 to 20 s
 constexpr int64_t kSlackFrames = 6;  // silence before and after the words, at least
 

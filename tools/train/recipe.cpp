@@ -58,6 +58,20 @@ AdamW::Config read_optimizer(const core::ConfigReader& config) {
   return out;
 }
 
+models::WhisperEncoder::Config read_encoder(const core::ConfigReader& node) {
+  models::WhisperEncoder::Config out;
+  out.layers = node.get_int("layers", out.layers);
+  out.width = node.get_int("width", out.width);
+  out.heads = node.get_int("heads", out.heads);
+  out.left_frames = node.get_int("left_frames", out.left_frames);
+  out.top_width = node.get_int("top_width", out.top_width);
+  out.top_heads = node.get_int("top_heads", out.top_heads);
+  out.top_layers = node.get_int("top_layers", out.top_layers);
+  out.top_left = node.get_int("top_left", out.top_left);
+  out.ctc_pieces = node.get_int("ctc_pieces", out.ctc_pieces);
+  return out;
+}
+
 AugmentConfig read_augment(const core::ConfigReader& config) {
   AugmentConfig out;
   const core::ConfigReader node = config.sub_or_empty("augment");
