@@ -24,7 +24,6 @@ namespace duet::runtime {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 
 constexpr int kModelRate = audio::kEchoRateHz;
 constexpr std::size_t kChain = 2;  // Of kEchoContenders.
@@ -240,16 +239,16 @@ class ModelBench {
     const fs::path path = fs::path(options_.folder) / (id + ".json");
     if (!options_.folder.empty()) {
       std::ifstream stream(path);
-      const json file = json::parse(stream, nullptr, false);
+      const nlohmann::json file = nlohmann::json::parse(stream, nullptr, false);
       if (file.is_object() && file.value("owner", "") == owner_)
         return file.at("result").get<Result>();
     }
     std::optional<Result> result;
     if (!is_stopped()) result = make();
     if (result && !options_.folder.empty()) {
-      const json file = {{"owner", owner_}, {"result", *result}};
-      core::write_file_atomically(path.string(),
-                                  file.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
+      const nlohmann::json file = {{"owner", owner_}, {"result", *result}};
+      core::write_file_atomically(
+          path.string(), file.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
     }
     return result;
   }

@@ -27,9 +27,8 @@ namespace duet::runtime {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 
-AnswerKey parse_key(const json& key, const std::string& topic) {
+AnswerKey parse_key(const nlohmann::json& key, const std::string& topic) {
   AnswerKey result;
   if (key.is_object() && key.contains("slots")) {
     OrderSlots slots;
@@ -222,9 +221,9 @@ EvalTurnResult score(const AskedTurn& asked, double until_s, const Activity& age
   return result;
 }
 
-json estimate_json(const Estimate& estimate) {
-  const auto finite = [](double x) -> json {
-    return std::isfinite(x) ? json(std::round(x * 1e4) / 1e4) : json(nullptr);
+nlohmann::json estimate_json(const Estimate& estimate) {
+  const auto finite = [](double x) -> nlohmann::json {
+    return std::isfinite(x) ? nlohmann::json(std::round(x * 1e4) / 1e4) : nlohmann::json(nullptr);
   };
   return {{"n", estimate.n},
           {"value", finite(estimate.value)},
@@ -232,7 +231,7 @@ json estimate_json(const Estimate& estimate) {
           {"high", finite(estimate.high)}};
 }
 
-json turn_json(const EvalTurnResult& turn) {
+nlohmann::json turn_json(const EvalTurnResult& turn) {
   return {{"id", turn.id},
           {"topic", turn.topic},
           {"text", turn.text},
@@ -244,8 +243,8 @@ json turn_json(const EvalTurnResult& turn) {
           {"has_false_alarm", turn.has_false_alarm},
           {"falls_silent", turn.falls_silent},
           {"reply_latency_s", std::isfinite(turn.score.latency_s)
-                                  ? json(std::round(turn.score.latency_s * 1e3) / 1e3)
-                                  : json(nullptr)},
+                                  ? nlohmann::json(std::round(turn.score.latency_s * 1e3) / 1e3)
+                                  : nlohmann::json(nullptr)},
           {"user_end_s", turn.user_end_s},
           {"reply_start_s", turn.reply_start_s},
           {"reply_end_s", turn.reply_end_s}};
@@ -303,7 +302,7 @@ std::vector<EvalDialog> load_eval_dialogs(const std::string& manifest, const std
   std::string line;
   for (int number = 1; std::getline(stream, line); ++number) {
     try {
-      const json entry = json::parse(line);
+      const nlohmann::json entry = nlohmann::json::parse(line);
       if (entry.at("role") != "user" || entry.at("split") != split ||
           entry.value("reply", "").empty())
         continue;
@@ -315,10 +314,10 @@ std::vector<EvalDialog> load_eval_dialogs(const std::string& manifest, const std
       turn.expected = entry.at("reply");
       turn.key = parse_key(entry.at("key"), turn.topic);
       const bool belongs = entry.contains("dialog") && !entry["dialog"].is_null();
-      const json dialog = belongs ? entry["dialog"] : json(turn.id);
+      const nlohmann::json dialog = belongs ? entry["dialog"] : nlohmann::json(turn.id);
       const std::string id = dialog.is_string() ? dialog.get<std::string>() : dialog.dump();
       dialogs[id].emplace(belongs ? entry.value("turn", 0) : 0, std::move(turn));
-    } catch (const json::exception& error) {
+    } catch (const nlohmann::json::exception& error) {
       throw core::LoadError({.subject = "line " + std::to_string(number),
                              .expected = "a manifest entry",
                              .found = error.what(),
@@ -467,9 +466,9 @@ class Asking {
     for (std::size_t k = 0; k < asked.size(); ++k) {
       const double until_s = k + 1 < asked.size() ? asked[k + 1].user.start_s : kInfinity;
       result.turns.push_back(score(asked[k], until_s, agent));
-      json row = turn_json(result.turns.back());
+      nlohmann::json row = turn_json(result.turns.back());
       row["wav"] = dialog.id + ".wav";
-      result.rows += row.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+      result.rows += row.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
     }
     if (!options_.save_dir.empty())
       conversation.save((fs::path(options_.save_dir) / (dialog.id + ".wav")).string());
@@ -540,7 +539,7 @@ std::string EvalReport::to_text() const {
 }
 
 std::string EvalReport::to_json() const {
-  json root;
+  nlohmann::json root;
   root["schema"] = "duet.questions/1";
   root["model"] = model_name;
   root["answered"] = estimate_json(answered);
@@ -553,7 +552,7 @@ std::string EvalReport::to_json() const {
     root["right_by_topic"][topic] = estimate_json(estimate);
   root["rtf"] = rtf;
   for (const EvalTurnResult& turn : turns) root["turns"].push_back(turn_json(turn));
-  return root.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
+  return root.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace duet::runtime

@@ -6,12 +6,10 @@
 
 namespace duet::runtime::bench {
 
-using nlohmann::json;
-
 AnswerKey answer_key_from_json(const std::string& text) {
   AnswerKey key;
   try {
-    const json value = json::parse(text);
+    const nlohmann::json value = nlohmann::json::parse(text);
     if (value.is_array()) {
       key.any_of = {value.get<std::vector<std::string>>()};
     } else if (value.contains("slots") && value.size() == 1) {
@@ -30,7 +28,7 @@ AnswerKey answer_key_from_json(const std::string& text) {
                                .file = "",
                                .hint = ""});
     }
-  } catch (const json::exception& error) {
+  } catch (const nlohmann::json::exception& error) {
     throw core::ConfigError({.subject = "key",
                              .expected = "a list, or a map with one of any, slots, number",
                              .found = error.what(),
@@ -49,13 +47,13 @@ AnswerKey answer_key_from_json(const std::string& text, const std::string& topic
 
 std::string answer_key_to_json(const AnswerKey& key) {
   if (key.order) {
-    json slots = json::object();
+    nlohmann::json slots = nlohmann::json::object();
     for (const auto& [name, value] : *key.order) slots[name] = value;
-    return json{{"slots", slots}}.dump();
+    return nlohmann::json{{"slots", slots}}.dump();
   }
-  if (key.number) return json{{"number", *key.number}}.dump();
-  if (key.any_of.size() == 1) return json(key.any_of[0]).dump();
-  return json{{"any", key.any_of}}.dump();
+  if (key.number) return nlohmann::json{{"number", *key.number}}.dump();
+  if (key.any_of.size() == 1) return nlohmann::json(key.any_of[0]).dump();
+  return nlohmann::json{{"any", key.any_of}}.dump();
 }
 
 }  // namespace duet::runtime::bench

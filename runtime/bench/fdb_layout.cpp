@@ -17,7 +17,6 @@ namespace duet::runtime::bench::fdb {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 using nlohmann::ordered_json;
 
 struct Known {
@@ -45,12 +44,12 @@ constexpr Known kSubsets[] = {
                          .hint = ""});
 }
 
-json read_json(const std::string& path) {
+nlohmann::json read_json(const std::string& path) {
   std::ifstream stream(path, std::ios::binary);
   if (!stream) fail(path, "a readable file", "none");
   try {
-    return json::parse(std::string{std::istreambuf_iterator<char>(stream), {}});
-  } catch (const json::exception& error) {
+    return nlohmann::json::parse(std::string{std::istreambuf_iterator<char>(stream), {}});
+  } catch (const nlohmann::json::exception& error) {
     fail(path, "JSON", error.what());
   }
 }
@@ -66,7 +65,7 @@ bool comes_before(const std::string& a, const std::string& b) {
 
 double rounded(double seconds) { return std::round(seconds * 1000.0) / 1000.0; }
 
-Segment timestamp(const json& entry) {
+Segment timestamp(const nlohmann::json& entry) {
   return {entry.at("timestamp").at(0), entry.at("timestamp").at(1)};
 }
 
@@ -158,27 +157,27 @@ std::optional<Segment> annotation(const Subset& subset, const std::string& id) {
     case Task::kBackchannel: return std::nullopt;
   }
   const std::string path = (fs::path(subset.path) / id / name).string();
-  const json file = read_json(path);
+  const nlohmann::json file = read_json(path);
   try {
     if (subset.task != Task::kOverlap) return timestamp(file.at(0));
-    const json& times = file.at("timestamps");
+    const nlohmann::json& times = file.at("timestamps");
     return Segment{times.at(0), times.at(1)};
-  } catch (const json::exception& error) {
+  } catch (const nlohmann::json::exception& error) {
     fail(path, "timestamps", error.what());
   }
 }
 
 std::optional<std::vector<Word>> read_words(const std::string& path) {
   if (!fs::is_regular_file(path)) return std::nullopt;
-  const json file = read_json(path);
+  const nlohmann::json file = read_json(path);
   std::vector<Word> words;
   try {
-    for (const json& chunk : file.at("chunks")) {
-      const json& times = chunk.at("timestamp");
+    for (const nlohmann::json& chunk : file.at("chunks")) {
+      const nlohmann::json& times = chunk.at("timestamp");
       if (times.at(0).is_null() || times.at(1).is_null()) continue;
       words.push_back({chunk.at("text"), times.at(0), times.at(1)});
     }
-  } catch (const json::exception& error) {
+  } catch (const nlohmann::json::exception& error) {
     fail(path, "chunks with text and timestamp", error.what());
   }
   return words;
@@ -198,12 +197,12 @@ void write_words(const std::string& path, const std::vector<Word>& words) {
 }
 
 std::vector<std::pair<std::string, std::vector<double>>> read_people(const std::string& path) {
-  const json file = read_json(path);
+  const nlohmann::json file = read_json(path);
   std::vector<std::pair<std::string, std::vector<double>>> people;
   try {
     for (const auto& [id, values] : file.items())
       people.emplace_back(id, values.get<std::vector<double>>());
-  } catch (const json::exception& error) {
+  } catch (const nlohmann::json::exception& error) {
     fail(path, "a list of numbers for each sample", error.what());
   }
   return people;

@@ -24,7 +24,6 @@ namespace duet::runtime::bench {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 
 /// Answers this long leave room for an event inside, with 1.5 s to go after it.
 constexpr std::size_t kLongReplyWords = 12;
@@ -80,14 +79,14 @@ class Maker {
     std::string line;
     for (int number = 1; std::getline(stream, line); ++number) {
       try {
-        add(json::parse(line));
-      } catch (const json::exception& error) {
+        add(nlohmann::json::parse(line));
+      } catch (const nlohmann::json::exception& error) {
         fail_load("a manifest entry in line " + std::to_string(number), error.what());
       }
     }
   }
 
-  void add(const json& entry) {
+  void add(const nlohmann::json& entry) {
     static const std::set<std::string> kDependent = {"stop",        "cancel",       "correction",
                                                      "recall name", "repeat order", "lead"};
     const auto& splits = options_.splits;
@@ -179,8 +178,8 @@ class Maker {
       const std::string first = save(question.id + "-1", {samples.begin(), middle});
       const std::string second = save(question.id + "-2", {middle, samples.end()});
       return "      - kind: pause\n        audio: " + first +
-             "\n        text: " + json(question.text).dump() + "\n        pause_s: [0.4, 1.5]\n" +
-             turn("question", question, "", second);
+             "\n        text: " + nlohmann::json(question.text).dump() +
+             "\n        pause_s: [0.4, 1.5]\n" + turn("question", question, "", second);
     }
     fail_few("questions with a place to cut", 0);
   }
@@ -190,7 +189,7 @@ class Maker {
     const Question& word = backchannels_[num_words_++ % backchannels_.size()];
     return turn("question", pick_long(), "") +
            "      - kind: backchannel\n        audio: " + save(word.id, load(word)) +
-           "\n        text: " + json(word.text).dump() +
+           "\n        text: " + nlohmann::json(word.text).dump() +
            "\n        anchor: after_agent_onset\n        offset_s: [0.8, 1.4]\n";
   }
 
@@ -206,7 +205,8 @@ class Maker {
     }
     const Question& other = questions_[num_others_++ % questions_.size()];
     return asked + "      - kind: second_speaker\n        audio: " + save(other.id, load(other)) +
-           "\n        text: " + json(other.text).dump() + "\n        gain_db: -20\n" + place;
+           "\n        text: " + nlohmann::json(other.text).dump() + "\n        gain_db: -20\n" +
+           place;
   }
 
   std::string echo(std::size_t index) {
@@ -223,7 +223,7 @@ class Maker {
     char reply_s[32];
     std::snprintf(reply_s, sizeof reply_s, "%.2f", expected_reply_seconds(question.reply));
     return std::string("      - kind: ") + kind + "\n        audio: " + audio +
-           "\n        text: " + json(question.text).dump() + "\n" + place +
+           "\n        text: " + nlohmann::json(question.text).dump() + "\n" + place +
            "        reply_s: " + reply_s + "\n        key: " + question.key + "\n";
   }
 

@@ -18,7 +18,6 @@ namespace duet::runtime::bench {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 
 constexpr const char* kPartSchema = "duet.bench.part/1";
 /// Of a question with its answer, and of a suite's dialogue with its control runs [s].
@@ -43,24 +42,25 @@ std::string owner_of(const TablePart& part, const MeasureContext& context) {
   return owner;
 }
 
-json figures_json(const Figures& figures) {
-  json list = json::array();
+nlohmann::json figures_json(const Figures& figures) {
+  nlohmann::json list = nlohmann::json::array();
   for (const Figure& figure : figures) {
-    json values = json::array();
+    nlohmann::json values = nlohmann::json::array();
     // JSON has no infinity: null stands for "never".
     for (const auto& [event, value] : figure.values)
-      values.push_back({event, std::isfinite(value) ? json(value) : json(nullptr)});
+      values.push_back(
+          {event, std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr)});
     list.push_back({{"id", figure.id}, {"unit", unit_name(figure.unit)}, {"values", values}});
   }
   return list;
 }
 
-Figures figures_from(const json& list) {
+Figures figures_from(const nlohmann::json& list) {
   Figures figures;
-  for (const json& entry : list) {
+  for (const nlohmann::json& entry : list) {
     Figure figure{
         entry.at("id"), unit_of(entry.at("unit").get<std::string>()).value_or(Unit::kShare), {}};
-    for (const json& value : entry.at("values"))
+    for (const nlohmann::json& value : entry.at("values"))
       figure.values.emplace_back(value.at(0), value.at(1).is_null()
                                                   ? std::numeric_limits<double>::infinity()
                                                   : value.at(1).get<double>());
@@ -76,7 +76,7 @@ std::string read_file(const std::string& path) {
 
 std::optional<PartResult> read_kept(const std::string& path, const std::string& id,
                                     const std::string& owner) {
-  const json kept = json::parse(read_file(path), nullptr, false);
+  const nlohmann::json kept = nlohmann::json::parse(read_file(path), nullptr, false);
   if (!kept.is_object() || kept.value("schema", "") != kPartSchema ||
       kept.value("owner", "") != owner)
     return std::nullopt;
@@ -84,12 +84,12 @@ std::optional<PartResult> read_kept(const std::string& path, const std::string& 
 }
 
 PartResult keep(const std::string& path, const std::string& owner, PartResult result) {
-  const json kept = {{"schema", kPartSchema},
-                     {"owner", owner},
-                     {"seconds", result.seconds},
-                     {"figures", figures_json(result.figures)}};
-  core::write_file_atomically(path,
-                              kept.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+  const nlohmann::json kept = {{"schema", kPartSchema},
+                               {"owner", owner},
+                               {"seconds", result.seconds},
+                               {"figures", figures_json(result.figures)}};
+  core::write_file_atomically(
+      path, kept.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   return result;
 }
 
@@ -101,7 +101,7 @@ Figures judged_figures(const std::string& heard_path) {
   std::vector<WordErrors> errors;
   std::ifstream stream(heard_path);
   for (std::string line; std::getline(stream, line);) {
-    const json row = json::parse(line, nullptr, false);
+    const nlohmann::json row = nlohmann::json::parse(line, nullptr, false);
     if (!row.is_object() || !row.contains("is_right_as_heard")) continue;
     right.values.emplace_back(row.at("id"), row.at("is_right_as_heard").get<bool>());
     if (row.value("heard", "").empty()) continue;

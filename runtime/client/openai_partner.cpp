@@ -11,7 +11,6 @@
 
 namespace duet::client {
 
-using nlohmann::json;
 using runtime::StepOutput;
 using runtime::bench::LostError;
 
@@ -37,12 +36,13 @@ class OpenAiPartner : public ServerPartner {
   OpenAiPartner(const ServerOptions& options, const runtime::EngineInfo& info)
       : ServerPartner(options, info, target(options)), info_(&info) {
     await("session.created", [this] { return is_created_; });
-    const json format = {{"type", "audio/pcm"}, {"rate", wire::rate_hz(wire::AudioFormat::kPcm16)}};
-    const json session = {
+    const nlohmann::json format = {{"type", "audio/pcm"},
+                                   {"rate", wire::rate_hz(wire::AudioFormat::kPcm16)}};
+    const nlohmann::json session = {
         {"type", "realtime"},
         {"output_modalities", {"audio"}},
         {"audio", {{"input", {{"format", format}}}, {"output", {{"format", format}}}}}};
-    socket().send_text(json{{"type", "session.update"}, {"session", session}}.dump());
+    socket().send_text(nlohmann::json{{"type", "session.update"}, {"session", session}}.dump());
     await("session.updated", [this] { return is_updated_; });
     num_events_ = 0;
   }
@@ -57,19 +57,19 @@ class OpenAiPartner : public ServerPartner {
 
   void on_message(const Message& message) override {
     if (!message.is_text) fail("message", "text", "binary");
-    const json event = json::parse(message.data, nullptr, false);
+    const nlohmann::json event = nlohmann::json::parse(message.data, nullptr, false);
     if (!event.is_object() || !event.contains("type") || !event["type"].is_string())
       fail("event", "a JSON object with a type", message.data.substr(0, 60));
     last_event_ = WebSocket::Clock::now();
     ++num_events_;
     try {
       handle(event["type"].get<std::string>(), event);
-    } catch (const json::exception& error) {
+    } catch (const nlohmann::json::exception& error) {
       fail(event["type"].get<std::string>(), "the fields of its type", error.what());
     }
   }
 
-  void handle(const std::string& type, const json& event) {
+  void handle(const std::string& type, const nlohmann::json& event) {
     if (type == "session.created") {
       is_created_ = true;
     } else if (type == "session.updated") {
@@ -87,10 +87,10 @@ class OpenAiPartner : public ServerPartner {
     } else if (type == "input_audio_buffer.speech_started") {
       if (seconds(queue_.size()) > kAheadSeconds) drop();
     } else if (type == "error") {
-      const json& error = event.at("error");
+      const nlohmann::json& error = event.at("error");
       note_error(error.is_object() && error.contains("message") && error["message"].is_string()
                      ? error["message"].get<std::string>()
-                     : error.dump(-1, ' ', false, json::error_handler_t::replace));
+                     : error.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
       if (!is_updated_) {
         // "Try again later" is no refusal.
         const std::string kind = error.is_object() ? error.value("type", "") : "";
@@ -100,7 +100,7 @@ class OpenAiPartner : public ServerPartner {
     }
   }
 
-  void add_audio(const json& event) {
+  void add_audio(const nlohmann::json& event) {
     const std::string item = event.value("item_id", "");
     if (item != item_id_) {
       item_id_ = item;
@@ -121,11 +121,12 @@ class OpenAiPartner : public ServerPartner {
     const std::size_t num_heard = num_item_samples_ - std::min(num_item_samples_, queue_.size());
     queue_.clear();
     if (!is_cut || item_id_.empty()) return;
-    socket().send_text(json{{"type", "conversation.item.truncate"},
-                            {"item_id", item_id_},
-                            {"content_index", 0},
-                            {"audio_end_ms", static_cast<std::int64_t>(1e3 * seconds(num_heard))}}
-                           .dump());
+    socket().send_text(
+        nlohmann::json{{"type", "conversation.item.truncate"},
+                       {"item_id", item_id_},
+                       {"content_index", 0},
+                       {"audio_end_ms", static_cast<std::int64_t>(1e3 * seconds(num_heard))}}
+            .dump());
   }
 
   double seconds(std::size_t num_samples) const {

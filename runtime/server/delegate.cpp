@@ -24,20 +24,19 @@ namespace duet::server {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using nlohmann::json;
 
 constexpr std::size_t kMaxWaiting = 256, kMaxLine = 64 << 10;
 constexpr std::chrono::seconds kRestartAfter{1};
 
 std::string to_line(const DelegateQuestion& question) {
-  json history = json::array();
+  nlohmann::json history = nlohmann::json::array();
   for (const auto& [role, text] : question.history)
     history.push_back({{"role", role}, {"text", text}});
-  return json{{"id", question.id},
-              {"session", question.session},
-              {"user", question.user},
-              {"history", history}}
-             .dump(-1, ' ', false, json::error_handler_t::replace) +
+  return nlohmann::json{{"id", question.id},
+                        {"session", question.session},
+                        {"user", question.user},
+                        {"history", history}}
+             .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) +
          '\n';
 }
 
@@ -189,7 +188,7 @@ void Delegate::Impl::read_some() {
 }
 
 void Delegate::Impl::take_line(const std::string& line) {
-  const json answer = json::parse(line, nullptr, false);
+  const nlohmann::json answer = nlohmann::json::parse(line, nullptr, false);
   const auto id = answer.is_object() ? answer.find("id") : answer.end();
   if (!answer.is_object() || id == answer.end() || !id->is_string()) {
     core::log_warning("delegate: expected a line of JSON with an id, found " + line.substr(0, 80));

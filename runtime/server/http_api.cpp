@@ -8,12 +8,10 @@
 namespace duet::server {
 namespace {
 
-using nlohmann::json;
-
-HttpReply json_reply(const json& value, int status = 200) {
+HttpReply json_reply(const nlohmann::json& value, int status = 200) {
   return {.status = status,
           .type = "application/json",
-          .body = value.dump(-1, ' ', false, json::error_handler_t::replace) + '\n'};
+          .body = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n'};
 }
 
 HttpReply error_reply(int status, const char* code, const std::string& message) {
@@ -33,7 +31,7 @@ HttpReply page_file(std::string_view name) {
   return error_reply(404, "not_found", "no such page");
 }
 
-json sessions_json(const ServerState& state) {
+nlohmann::json sessions_json(const ServerState& state) {
   return {{"sessions", state.scheduler->num_sessions()},
           {"capacity", state.scheduler->max_sessions()},
           {"parked", state.metrics->sessions_parked.load()},
@@ -68,9 +66,9 @@ HttpReply models(const ServerState& state) {
 /// Source: openai/openai-python, src/openai/types/realtime/client_secret_create_params.py.
 HttpReply client_secret(ServerState& state, const RequestHead& request) {
   double ttl_s = 600.0;
-  json session = {{"type", "realtime"}, {"model", state.scheduler->info().model_name}};
+  nlohmann::json session = {{"type", "realtime"}, {"model", state.scheduler->info().model_name}};
   if (!request.body.empty()) {
-    const json body = json::parse(request.body, nullptr, false);
+    const nlohmann::json body = nlohmann::json::parse(request.body, nullptr, false);
     if (!body.is_object()) return error_reply(400, "invalid_json", "expected a JSON object");
     const auto expires = body.find("expires_after");
     if (expires != body.end() && expires->is_object() && expires->contains("seconds") &&

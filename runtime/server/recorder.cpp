@@ -11,8 +11,6 @@
 
 namespace duet::server {
 
-using nlohmann::json;
-
 struct Recording::Impl {
   Impl(const std::string& base, const runtime::EngineInfo& info)
       : wav(base + ".wav", info.output_rate_hz, 2),
@@ -29,9 +27,9 @@ struct Recording::Impl {
   std::vector<float> user, stereo;  // `user`: resampled, not yet written.
   bool has_failed = false;
 
-  void write_line(json line, const Step& step) {
+  void write_line(nlohmann::json line, const Step& step) {
     line["t"] = static_cast<double>(step.index) * step_s;
-    words << line.dump(-1, ' ', false, json::error_handler_t::replace) << '\n';
+    words << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
   }
 };
 

@@ -8,6 +8,10 @@ function(duet_warnings target)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
     target_compile_options(${target} PRIVATE -Wno-restrict -Wno-stringop-overflow -Wno-array-bounds)
   endif()
+  # Warns about private types of any file but the one compiled, and that is a generated one with DUET_UNITY.
+  if(DUET_UNITY AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
+  endif()
   if(DUET_WERROR)
     # CMake adds -Winvalid-pch: a target that cannot use the precompiled header is found here, too.
     target_compile_options(${target} PRIVATE -Werror)
@@ -17,6 +21,11 @@ endfunction()
 if(DUET_SANITIZE)
   add_compile_options(-fsanitize=${DUET_SANITIZE} -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${DUET_SANITIZE})
+  if(DUET_SANITIZE MATCHES "undefined")
+    # These look at every access through a pointer: compiling takes twice as long, and most of what they find,
+    # AddressSanitizer does.
+    add_compile_options(-fno-sanitize=null,vptr,alignment,object-size,nonnull-attribute,returns-nonnull-attribute)
+  endif()
 endif()
 
 # duet_library(NAME DIRS dir... DEPS target...): a static library of every .cpp directly in the given folders
