@@ -4,7 +4,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "runtime/bench/json_number.h"
+#include "runtime/bench/json_number.inc"
 
 namespace duet::runtime::bench {
 

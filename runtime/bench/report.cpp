@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/bench/figures.h"
-#include "runtime/bench/json_number.h"
+#include "runtime/bench/json_number.inc"
 #include "runtime/bench/metrics.h"
 #include "runtime/core/error.h"
 

@@ -9,7 +9,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "runtime/bench/json_number.h"
+#include "runtime/bench/json_number.inc"
 #include "runtime/core/config_reader.h"
 #include "runtime/core/error.h"
 #include "runtime/core/version.h"
