@@ -237,11 +237,10 @@ TEST_CASE("silent servers: before the first word, and after it", "[unit]") {
 TEST_CASE("a server that is too slow", "[unit]") {
   FakeServer slow([](Peer& peer) {
     serve_moshi(peer, [](std::int64_t) {
-      std::this_thread::sleep_for(40ms);
+      std::this_thread::sleep_for(std::chrono::duration<double>(4 * 0.08 / kPace));
       return true;
     });
-  });
-  // 40 ms a step at eight times the pace: 4 times too slow.
+  });  // 4 times too slow.
   CHECK_THAT(error_of(options(slow.url(), Protocol::kMoshi)), Contains("behind real time"));
   CHECK(slow.num_connections() == 1);
 }
