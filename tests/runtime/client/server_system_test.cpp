@@ -20,7 +20,6 @@
 using namespace duet;
 using namespace duet::runtime;
 using namespace duet::runtime::bench;
-using namespace std::chrono_literals;
 using Catch::Contains;
 using client::Protocol;
 using nlohmann::json;
