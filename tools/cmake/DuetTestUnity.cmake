@@ -1,5 +1,5 @@
 # Run at build time (cmake -P): writes one C++ file out of several test files, as compiling headers and templates once
-# takes a third of the time. What they include comes first; then each is a namespace, so that their private names may
+# takes less time. What they include comes first; then each is a namespace, so that their private names may
 # coincide. -DOUT=<file.cpp> -DFILES=<file,file,...>
 string(REPLACE "," ";" files "${FILES}")
 set(includes "")
