@@ -9,6 +9,7 @@
 #include <numeric>
 #include <string>
 
+#include "audio/check_range.h"
 #include "audio/delay_estimator.h"
 #include "audio/echo_filter.h"
 #include "audio/echo_suppressor.h"
@@ -259,18 +260,11 @@ class Chain : public EchoCanceller {
   double near_energy_ = 0.0, out_energy_ = 0.0;
 };
 
-void check_range(const char* name, double value, double min, double max) {
-  if (value >= min && value <= max) return;
-  throw core::ConfigError({.subject = std::string("echo.") + name,
-                           .expected = std::to_string(min) + " to " + std::to_string(max),
-                           .found = std::to_string(value)});
-}
-
 }  // namespace
 
 void EchoConfig::validate() const {
-  check_range("delay_ms", delay_ms, 0.0, 500.0);
-  check_range("tail_ms", tail_ms, 32.0, 512.0);
+  check_range("echo.delay_ms", delay_ms, 0.0, 500.0);
+  check_range("echo.tail_ms", tail_ms, 32.0, 512.0);
 }
 
 std::unique_ptr<EchoCanceller> make_echo_canceller(const EchoConfig& config) {

@@ -8,6 +8,7 @@
 #include <random>
 #include <string>
 
+#include "audio/check_range.h"
 #include "runtime/core/error.h"
 
 namespace duet::audio {
@@ -173,13 +174,6 @@ class Convolver {
   std::vector<float> sum_;
 };
 
-void check_room_range(const char* name, double value, double min, double max) {
-  if (value >= min && value <= max) return;
-  throw core::ConfigError({.subject = std::string("room.") + name,
-                           .expected = std::to_string(min) + " to " + std::to_string(max),
-                           .found = std::to_string(value)});
-}
-
 /// Asymmetric soft clipper with unit slope at 0; the bias makes even harmonics too.
 double clip(double drive, double x) {
   constexpr double kBias = 0.25;
@@ -208,16 +202,16 @@ double distortion(double drive) {
 }  // namespace
 
 void RoomConfig::validate() const {
-  check_room_range("rate_hz", rate_hz, 8000, 96000);
-  check_room_range("rt60_s", rt60_s, 0.05, 1.0);
-  check_room_range("echo_gain_db", echo_gain_db, -80.0, 20.0);
-  check_room_range("thd", thd, 0.0, 0.3);
-  check_room_range("delay_ms", delay_ms, 1.0, 500.0);
-  check_room_range("drift_ppm", drift_ppm, -500.0, 500.0);
-  check_room_range("slip_ms", slip_ms, 1.0, 400.0);
-  check_room_range("noise_dbfs", noise_dbfs, -1000.0, 0.0);
-  check_room_range("speaker_distance_m", speaker_distance_m, 0.2, 1.5);
-  check_room_range("user_distance_m", user_distance_m, 0.2, 1.5);
+  check_range("room.rate_hz", rate_hz, 8000, 96000);
+  check_range("room.rt60_s", rt60_s, 0.05, 1.0);
+  check_range("room.echo_gain_db", echo_gain_db, -80.0, 20.0);
+  check_range("room.thd", thd, 0.0, 0.3);
+  check_range("room.delay_ms", delay_ms, 1.0, 500.0);
+  check_range("room.drift_ppm", drift_ppm, -500.0, 500.0);
+  check_range("room.slip_ms", slip_ms, 1.0, 400.0);
+  check_range("room.noise_dbfs", noise_dbfs, -1000.0, 0.0);
+  check_range("room.speaker_distance_m", speaker_distance_m, 0.2, 1.5);
+  check_range("room.user_distance_m", user_distance_m, 0.2, 1.5);
 }
 
 Loudspeaker::Loudspeaker(double thd) {

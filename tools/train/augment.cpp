@@ -69,8 +69,6 @@ void normalise_rms(std::vector<float>& x) {
   if (energy > 0.0) scale(x, 1.0 / std::sqrt(energy / static_cast<double>(x.size())));
 }
 
-double from_db(double db) { return std::pow(10.0, db / 20.0); }
-
 void check_range(const char* name, double low, double high) {
   if (!(low <= high))
     throw core::ConfigError({.subject = name,
@@ -143,6 +141,8 @@ std::vector<float> change_speed(const std::vector<float>& samples, double rate) 
   }
   return result;
 }
+
+double from_db(double db) { return std::pow(10.0, db / 20.0); }
 
 void scale(std::vector<float>& samples, double gain) {
   for (float& sample : samples) sample *= static_cast<float>(gain);

@@ -28,6 +28,9 @@ double speech_level(const std::vector<float>& samples, int sample_rate_hz = 1600
 /// Plays faster (rate > 1) or slower, pitch moving along: cubic interpolation. Length n/rate.
 std::vector<float> change_speed(const std::vector<float>& samples, double rate);
 
+/// Amplitude ratio of a level in dB.
+double from_db(double db);
+
 /// In place.
 void scale(std::vector<float>& samples, double gain);
 

@@ -19,7 +19,6 @@ constexpr double kTurnLevel = 0.1;  // speech level of a turn before the channel
 int64_t samples_of(double seconds) {
   return static_cast<int64_t>(seconds * static_cast<double>(kRate));
 }
-double amplitude(double db) { return std::pow(10.0, db / 20.0); }
 
 // Words that may only say "I am listening": what follows decides whether the agent should stop.
 bool may_be_backchannel(const std::string& text) {
@@ -370,9 +369,8 @@ class DialogueMixer::Builder {
     if (config_.has_channel && chance(random_, config_.augment.speed_probability))
       samples = change_speed(
           samples, uniform(random_, config_.augment.speed_low, config_.augment.speed_high));
-    return at_level(
-        std::move(samples),
-        kTurnLevel * amplitude(uniform(random_, -config_.user_gain_db, config_.user_gain_db)));
+    return at_level(std::move(samples), kTurnLevel * from_db(uniform(random_, -config_.user_gain_db,
+                                                                     config_.user_gain_db)));
   }
 
   Speech speak(const Choice& choice, bool barge_in) {
@@ -532,7 +530,7 @@ class DialogueMixer::Builder {
   void add_echo() {
     if (!chance(random_, config_.echo_probability)) return;
     const auto delay = samples_of(uniform(random_, 0.010, 0.500));
-    const double level = kTurnLevel * amplitude(-uniform(random_, 20.0, 40.0));
+    const double level = kTurnLevel * from_db(-uniform(random_, 20.0, 40.0));
     std::vector<float> echo(out_.user.size(), 0.0f);
     for (const AgentTurn& turn : out_.agent_turns) {
       const std::vector<float> clip = sound_of(mixer_.material_.agents[turn.clip]);
@@ -566,7 +564,7 @@ class DialogueMixer::Builder {
           burst[i] *= static_cast<float>(std::exp(-decay * static_cast<double>(i)) *
                                          std::min(1.0, static_cast<double>(i) / 80.0));
         band_limit(burst, uniform(random_, 80.0, 500.0), uniform(random_, 1500.0, 6000.0));
-        mix_in(at_level(std::move(burst), kTurnLevel * amplitude(-uniform(random_, 0.0, 24.0))),
+        mix_in(at_level(std::move(burst), kTurnLevel * from_db(-uniform(random_, 0.0, 24.0))),
                position);
       } else if (dice < 0.55) {  // tones: a telephone, a melody
         std::vector<float> tones(static_cast<size_t>(samples_of(uniform(random_, 0.5, 5.0))));
@@ -579,7 +577,7 @@ class DialogueMixer::Builder {
           tones[i] = static_cast<float>(std::sin(phase) + 0.4 * std::sin(2.0 * phase) +
                                         0.2 * std::sin(3.0 * phase));
         }
-        mix_in(at_level(std::move(tones), kTurnLevel * amplitude(-uniform(random_, 6.0, 26.0))),
+        mix_in(at_level(std::move(tones), kTurnLevel * from_db(-uniform(random_, 6.0, 26.0))),
                position);
       } else {  // somebody else, further away
         const size_t user = static_cast<size_t>(
@@ -587,7 +585,7 @@ class DialogueMixer::Builder {
         std::vector<float> other =
             convolve(to_float(mixer_.material_.users[user].samples),
                      make_room_response(random_, uniform(random_, 0.3, 0.8), 1.2));
-        mix_in(at_level(std::move(other), kTurnLevel * amplitude(-uniform(random_, 16.0, 28.0))),
+        mix_in(at_level(std::move(other), kTurnLevel * from_db(-uniform(random_, 16.0, 28.0))),
                position);
       }
     }

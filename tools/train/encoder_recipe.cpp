@@ -56,7 +56,9 @@ int train_encoder(const RecipeOptions& options) {
       core::ConfigReader::load_file(options.config, options.overrides);
   const LoopConfig loop = read_loop(config, options);
   EncoderTask::Config task_config;
-  task_config.encoder = read_encoder(config.sub_or_empty("encoder"));
+  const core::ConfigReader encoder = config.sub_or_empty("encoder");
+  task_config.encoder = read_encoder(encoder);
+  task_config.encoder.ctc_pieces = encoder.get_int("ctc_pieces", task_config.encoder.ctc_pieces);
   task_config.optimizer = read_optimizer(config);
   task_config.augment = read_augment(config);
   task_config.batch_seconds = config.get_double("batch_seconds", task_config.batch_seconds,

@@ -68,7 +68,6 @@ models::WhisperEncoder::Config read_encoder(const core::ConfigReader& node) {
   out.top_heads = node.get_int("top_heads", out.top_heads);
   out.top_layers = node.get_int("top_layers", out.top_layers);
   out.top_left = node.get_int("top_left", out.top_left);
-  out.ctc_pieces = node.get_int("ctc_pieces", out.ctc_pieces);
   return out;
 }
 

@@ -30,8 +30,7 @@ double parse_minutes(const std::string& text);
 LoopConfig read_loop(const core::ConfigReader& config, const RecipeOptions& options);
 /// Reads `optimizer` (learning_rate, beta1, beta2, weight_decay, clip_norm).
 AdamW::Config read_optimizer(const core::ConfigReader& config);
-/// Reads `encoder` (layers, width, heads, left_frames, top_*, ctc_pieces); absent keys keep their
-/// defaults.
+/// Reads `encoder` (layers, width, heads, left_frames, top_*); absent keys keep their defaults.
 models::WhisperEncoder::Config read_encoder(const core::ConfigReader& node);
 /// Reads `augment`; absent keys keep their defaults.
 AugmentConfig read_augment(const core::ConfigReader& config);
