@@ -13,6 +13,9 @@ namespace {
 
 /// Per hop of 128 ms: a memory of 0.6 s, so that a new path outweighs the old one in half a second.
 constexpr float kForget = 0.8F;
+/// Longest delay that is looked for, 500 ms: the last lags hold the seam of the window.
+constexpr std::size_t kLastLag = 4000;
+static_assert(kLastLag < DelayEstimator::kMaxLag);
 /// Far end quieter than this (mean square, -70 dBFS) tells nothing.
 constexpr double kSilence = 1e-7;
 /// 100 to 3600 Hz in bins of 8000 Hz / kWindow.
@@ -141,7 +144,7 @@ void DelayEstimator::find_peak() {
   for (std::size_t lag = 1; lag + 1 < kMaxLag; ++lag) {
     const float value = work_[lag].real();
     square += static_cast<double>(value * value);
-    if (std::abs(value) > std::abs(work_[best].real())) best = lag;
+    if (lag <= kLastLag && std::abs(value) > std::abs(work_[best].real())) best = lag;
   }
   const double rms = std::sqrt(square / static_cast<double>(kMaxLag)) + 1e-20;
   const auto height = [&](std::size_t lag) {
@@ -159,7 +162,7 @@ DelayTracker::DelayTracker(const Config& config) : config_(config) { reset(); }
 void DelayTracker::reset() {
   is_known_ = false;
   delay_ = slope_ = 0.0;
-  p_dd_ = kMeasurementError * kMeasurementError;
+  p_dd_ = p_dd_seen_ = kMeasurementError * kMeasurementError;
   p_ds_ = 0.0;
   p_ss_ = kFirstDriftError * kFirstDriftError;
   num_candidates_ = 0;
@@ -168,6 +171,10 @@ void DelayTracker::reset() {
 
 double DelayTracker::drift_error_ppm() const noexcept {
   return std::sqrt(p_ss_) / config_.rate_hz * 1e6;
+}
+
+double DelayTracker::unseen_shift_samples() const noexcept {
+  return std::sqrt(std::max(0.0, p_dd_ - p_dd_seen_));
 }
 
 double DelayTracker::drift_ppm() const noexcept {
@@ -200,7 +207,7 @@ bool DelayTracker::update(const DelayEstimate& estimate, double seconds) {
     is_known_ = true;
     num_candidates_ = 0;
     delay_ = candidate_;
-    p_dd_ = noise;
+    p_dd_ = p_dd_seen_ = noise;
     p_ds_ = 0.0;
     return true;
   }
@@ -212,6 +219,7 @@ bool DelayTracker::update(const DelayEstimate& estimate, double seconds) {
   p_ss_ -= gain_s * p_ds_;
   p_ds_ -= gain_d * p_ds_;
   p_dd_ -= gain_d * p_dd_;
+  p_dd_seen_ = p_dd_;
   return false;
 }
 

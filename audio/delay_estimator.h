@@ -80,6 +80,9 @@ class DelayTracker {
   /// Playback clock over capture clock; the delay shrinks by this. 0 until its error is small.
   double drift_ppm() const noexcept;
   double drift_error_ppm() const noexcept;  ///< Standard deviation.
+  /// How far the delay may have moved away unseen since the last estimate: standard deviation
+  /// [samples]. Grows while the far end is silent, with the error of the drift.
+  double unseen_shift_samples() const noexcept;
   int num_jumps() const noexcept { return num_jumps_; }
   void reset();
 
@@ -89,6 +92,7 @@ class DelayTracker {
   double delay_ = 0.0;  // [samples]
   double slope_ = 0.0;  // [samples/s]
   double p_dd_ = 0.0, p_ds_ = 0.0, p_ss_ = 0.0;
+  double p_dd_seen_ = 0.0;  // p_dd_ after the last estimate.
   double candidate_ = 0.0;  // Of a jump.
   int num_candidates_ = 0;
   int num_jumps_ = 0;

@@ -30,6 +30,10 @@ constexpr double kMarginSamples = 96.0;  // 6 ms
 constexpr double kBlockSeconds = static_cast<double>(kBlock) / kEchoRateHz;
 /// An alignment that is off by more than this is jumped to, not slewed to.
 constexpr double kJumpSamples = 48.0;  // 3 ms
+/// After a silence in which the drift, not yet well known, may have moved the far end by more than
+/// this, the filter waits for the next estimate of the delay: what it learnt is right, the
+/// alignment is not.
+constexpr double kMaxShiftSamples = 1.0;
 /// Nothing plays: below -70 dBFS for longer than any room's tail and any device's delay.
 constexpr float kFarSilence = 3e-4F;
 constexpr int kBypassBlocks = 150;  // 1.2 s
@@ -41,6 +45,11 @@ constexpr int kMaxBlindBlocks = 250;  // 2 s
 constexpr int kLearnBlocks = 50;      // 0.4 s
 constexpr int kBlindHoldBlocks = 62;
 constexpr float kBlindGain = 0.03F;
+constexpr double kSureConfidence = 0.5;
+/// After that, and when 3 s of playback have passed without a delay to be believed, there is no
+/// echo (headphones): the microphone passes untouched. A filter that looks for what is not there
+/// takes the user for it.
+constexpr int kLostBlocks = 375;
 
 double energy(std::span<const float> x) {
   return std::inner_product(x.begin(), x.end(), x.begin(), 0.0);
@@ -50,7 +59,8 @@ double energy(std::span<const float> x) {
 class Backend {
  public:
   virtual ~Backend() = default;
-  virtual void process(const Block& near, const Block& far, Block& out) = 0;
+  /// `shift_samples`: how far the alignment may be off that the filter was learnt with.
+  virtual void process(const Block& near, const Block& far, double shift_samples, Block& out) = 0;
   virtual std::size_t latency_samples() const noexcept = 0;
   virtual bool is_double_talk() const noexcept = 0;
   virtual int num_failures() const noexcept = 0;
@@ -61,11 +71,12 @@ class Backend {
 class KalmanBackend : public Backend {
  public:
   explicit KalmanBackend(std::size_t num_partitions) : filter_(num_partitions) {}
-  void process(const Block& near, const Block& far, Block& out) override {
+  void process(const Block& near, const Block& far, double shift_samples, Block& out) override {
     const int failures = filter_.num_failures();
-    filter_.process(near, far, error_, echo_);
+    filter_.process(near, far, shift_samples < kMaxShiftSamples, error_, echo_);
     if (filter_.num_failures() != failures) suppressor_.forget();
-    suppressor_.process(error_, echo_, filter_.uncertainty(), out);
+    suppressor_.process(error_, echo_, filter_.uncertainty(), static_cast<float>(shift_samples),
+                        out);
   }
   std::size_t latency_samples() const noexcept override { return EchoSuppressor::kLatency; }
   bool is_double_talk() const noexcept override { return suppressor_.is_double_talk(); }
@@ -95,7 +106,7 @@ struct PreprocessDeleter {
 class SpeexBackend : public Backend {
  public:
   explicit SpeexBackend(std::size_t num_partitions) : tail_(num_partitions * kBlock) { make(); }
-  void process(const Block& near, const Block& far, Block& out) override {
+  void process(const Block& near, const Block& far, double, Block& out) override {
     for (std::size_t i = 0; i < kBlock; ++i) {
       near_[i] = to_int(near[i]);
       far_[i] = to_int(far[i]);
@@ -155,7 +166,8 @@ class Chain : public EchoCanceller {
     DUET_CHECK(near.size() == kBlock && far.size() == kBlock && out.size() == kBlock);
     std::copy(near.begin(), near.end(), near_.begin());
     align(near, far);
-    backend_->process(near_, aligned_, cleaned_);
+    const double shift = config_.is_aligned ? tracker_.unseen_shift_samples() : 0.0;
+    backend_->process(near_, aligned_, shift, cleaned_);
     mix(far, out);
     measure();
     std::copy(near_.begin(), near_.end(), before_.begin());
@@ -171,7 +183,7 @@ class Chain : public EchoCanceller {
     report.drift_ppm = tracker_.drift_ppm();
     report.drift_error_ppm = tracker_.drift_error_ppm();
     report.erle_db = 10.0 * std::log10((near_energy_ + 1e-12) / (out_energy_ + 1e-12));
-    report.is_bypassed = num_silent_ >= kBypassBlocks;
+    report.is_bypassed = is_bypassed();
     report.is_double_talk = backend_->is_double_talk();
     report.num_path_changes = tracker_.num_jumps() + backend_->num_failures();
     return report;
@@ -185,7 +197,7 @@ class Chain : public EchoCanceller {
     backend_->reset();
     before_.fill(0.0F);
     num_silent_ = kBypassBlocks;
-    num_blind_ = num_learnt_ = 0;
+    num_blind_ = num_learnt_ = num_unsure_ = 0;
     wet_ = 0.0F;
     gain_ = 1.0F;
     near_energy_ = out_energy_ = 0.0;
@@ -199,6 +211,7 @@ class Chain : public EchoCanceller {
     if (config_.is_aligned) {
       if (estimator_.process(near, far)) {
         tracker_.update(estimator_.estimate(), kBlockSeconds);
+        if (estimator_.estimate().confidence >= kSureConfidence) num_unsure_ = 0;
       } else {
         tracker_.advance(kBlockSeconds);
       }
@@ -217,7 +230,8 @@ class Chain : public EchoCanceller {
     const bool is_silent =
         std::all_of(far.begin(), far.end(), [](float x) { return std::abs(x) < kFarSilence; });
     num_silent_ = is_silent ? std::min(num_silent_ + 1, kBypassBlocks) : 0;
-    const float target = num_silent_ >= kBypassBlocks ? 0.0F : 1.0F;
+    if (!is_silent) num_unsure_ = std::min(num_unsure_ + 1, kLostBlocks);
+    const float target = is_bypassed() ? 0.0F : 1.0F;
     const float step = (target - wet_) / static_cast<float>(kBlock);
     const float gain = blind_gain();
     const float gain_step = (gain - gain_) / static_cast<float>(kBlock);
@@ -229,6 +243,15 @@ class Chain : public EchoCanceller {
     }
     wet_ = target;
     gain_ = gain;
+  }
+
+  bool is_bypassed() const {
+    return num_silent_ >= kBypassBlocks || (config_.is_aligned && !has_echo());
+  }
+
+  /// As far as is known: while nothing is, there may be one.
+  bool has_echo() const {
+    return tracker_.is_known() ? num_unsure_ < kLostBlocks : num_blind_ < kMaxBlindBlocks;
   }
 
   float blind_gain() {
@@ -255,6 +278,7 @@ class Chain : public EchoCanceller {
   Block near_{}, before_{}, aligned_{}, cleaned_{};
   int num_silent_ = kBypassBlocks;
   int num_blind_ = 0, num_learnt_ = 0;
+  int num_unsure_ = 0;  // Blocks of playback since the last estimate to be believed.
   float wet_ = 0.0F;
   float gain_ = 1.0F;
   double near_energy_ = 0.0, out_energy_ = 0.0;

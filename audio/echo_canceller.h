@@ -18,7 +18,7 @@ struct EchoReport {
   double drift_ppm = 0.0;         ///< Playback clock over capture clock; 0 until known.
   double drift_error_ppm = 0.0;   ///< Standard deviation.
   double erle_db = 0.0;      ///< Microphone over output, the last second or so of active far end.
-  bool is_bypassed = false;  ///< Nothing plays: the microphone passes as it is.
+  bool is_bypassed = false;  ///< Nothing plays or no echo comes: the microphone passes as it is.
   bool is_double_talk = false;  ///< Somebody talks over the echo.
   int num_path_changes = 0;     ///< Jumps of the delay and failures of the filter.
 };

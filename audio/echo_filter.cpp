@@ -17,6 +17,11 @@ constexpr float kTransition = 0.999F;
 /// While nothing plays nothing is forgotten: a user's turn of 3 s would cost a third of the
 /// weights, and the next answer would begin with an echo at -10 dB. Energy of a block at -70 dBFS.
 constexpr double kSilentFarEnergy = 128e-7;
+/// Nor is anything learnt from a far end this far below its loudest (half-life 6 s): what a codec
+/// leaves of a pause hides under the room's noise, and a filter fitted to that noise would be loud
+/// when the next phrase begins. -35 dB.
+constexpr double kFaint = 3e-4;
+constexpr double kLoudestMemory = 0.9991;
 /// First variance of a weight: echoes up to as loud as the far end, decaying by 60 dB in 0.5 s.
 constexpr float kFirstVariance = 0.5F;
 constexpr float kFirstDecay = 0.83F;  // 10^(-6 * 8 ms / 0.6 s), in power
@@ -68,6 +73,7 @@ void EchoFilter::reset() {
   newest_ = next_constrained_ = 0;
   num_failures_ = 0;
   num_silent_ = num_partitions_;
+  loudest_far_ = 0.0;
   forget();
 }
 
@@ -98,7 +104,7 @@ void EchoFilter::push_far(std::span<const float> far) {
   }
 }
 
-void EchoFilter::process(std::span<const float> near, std::span<const float> far,
+void EchoFilter::process(std::span<const float> near, std::span<const float> far, bool is_adapting,
                          std::span<float> error, std::span<float> echo) {
   DUET_CHECK(near.size() == kBlock && far.size() == kBlock && error.size() == kBlock &&
              echo.size() == kBlock);
@@ -120,8 +126,11 @@ void EchoFilter::process(std::span<const float> near, std::span<const float> far
     error[i] = near[i] - echo[i];
   }
   watch(near, echo);
-  num_silent_ = product(far, far) < kSilentFarEnergy ? num_silent_ + 1 : 0;
-  if (num_silent_ < num_partitions_) adapt(error);
+  const double far_energy = product(far, far);
+  loudest_far_ = std::max(far_energy, kLoudestMemory * loudest_far_);
+  const bool is_silent = far_energy < std::max(kSilentFarEnergy, kFaint * loudest_far_);
+  num_silent_ = is_silent ? num_silent_ + 1 : 0;
+  if (is_adapting && num_silent_ < num_partitions_) adapt(error);
 }
 
 void EchoFilter::watch(std::span<const float> near, std::span<const float> echo) {

@@ -26,8 +26,9 @@ class EchoFilter {
   explicit EchoFilter(std::size_t num_partitions);
 
   /// One block each. `error` = near - echo; `echo` is the estimate. No latency.
-  void process(std::span<const float> near, std::span<const float> far, std::span<float> error,
-               std::span<float> echo);
+  /// Without `is_adapting` nothing is learnt from the block.
+  void process(std::span<const float> near, std::span<const float> far, bool is_adapting,
+               std::span<float> error, std::span<float> echo);
   /// Power of the echo that the filter's uncertainty leaves in `error`, by bin, of the last block;
   /// in units of |DFT|^2 of kSize samples, half of them zero.
   std::span<const float> uncertainty() const noexcept { return uncertainty_; }
@@ -57,6 +58,7 @@ class EchoFilter {
   std::vector<float> uncertainty_;  // [kBins]
   Spectrum work_;                   // [kSize]
   Spectrum error_spectrum_;         // [kBins]
+  double loudest_far_ = 0.0;        // Energy of a block.
   double near_energy_ = 0.0, echo_energy_ = 0.0, common_energy_ = 0.0;
   double quick_near_ = 0.0, quick_error_ = 0.0;
   int num_bad_ = 0, num_unlike_ = 0, patience_ = 0;

@@ -28,7 +28,7 @@ class FarAligner {
   double delay_samples() const noexcept { return delay_; }
   void reset();
 
-  static constexpr double kMaxSlewPpm = 100.0;
+  static constexpr double kMaxSlewPpm = 2000.0;
 
  private:
   float interpolate(std::int64_t whole, double fraction) const noexcept;

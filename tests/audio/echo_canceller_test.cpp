@@ -180,6 +180,20 @@ TEST_CASE("before the delay is known the echo is kept out, but not for long", "[
   CHECK(energy(heard, 4 * kRate, 5 * kRate) > 0.4 * energy(talk, 4 * kRate, 5 * kRate));
 }
 
+TEST_CASE("with headphones nothing of the far end is added to the microphone", "[dsp]") {
+  audio::RoomConfig config = drifting_room();
+  config.echo_gain_db = -80.0;
+  config.noise_dbfs = -70.0;
+  Scene scene = make_scene(config, 12 * kRate, 0, 0);
+  // What a codec leaves in a pause, as loud as the room's noise.
+  const auto floor = babble(scene.far.size(), 7, 1e-3F);
+  for (std::size_t i = 0; i < floor.size(); ++i) scene.far[i] += floor[floor.size() - 1 - i];
+  const auto canceller = audio::make_echo_canceller();
+  const auto out = run(*canceller, scene);
+  for (std::size_t at = 3 * kRate; at + kRate / 10 < out.size(); at += kRate / 10)
+    CHECK(energy(out, at, at + kRate / 10) < 4.0 * energy(scene.mic, at, at + kRate / 10));
+}
+
 TEST_CASE("reset is as new, and nothing is allocated while processing", "[property]") {
   const Scene scene = make_scene(drifting_room(), 2 * kRate, kRate, 2 * kRate);
   for (const auto backend : {EchoConfig::Backend::kKalman, EchoConfig::Backend::kSpeex}) {

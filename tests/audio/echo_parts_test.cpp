@@ -1,5 +1,6 @@
 // Delay estimator, tracker, aligner and filter by themselves; the whole in echo_canceller_test.cpp.
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <numeric>
@@ -103,6 +104,11 @@ TEST_CASE("the tracker learns a drift, ignores outliers and follows a jump", "[d
   delay += slope * 10.0;
   tracker.advance(10.0);
   CHECK(tracker.delay_samples() == Approx(delay).margin(2.0));
+  // How far that may have gone wrong is known, until the next estimate.
+  CHECK(tracker.unseen_shift_samples() > 0.1);
+  CHECK(tracker.unseen_shift_samples() < 2.0);
+  step(0.0);
+  CHECK(tracker.unseen_shift_samples() == 0.0);
   // Doubtful estimates change nothing.
   const double before = tracker.delay_samples();
   tracker.update({.delay_samples = 99.0, .confidence = 0.4}, 0.0);
@@ -136,9 +142,9 @@ TEST_CASE("the aligner delays by fractions, follows a drift and slews to its tar
     }
   }
   CHECK(worst < 5e-4);  // 60 dB under the tone.
-  // 4 samples away at 100 ppm: 0.0128 samples a block, never more.
+  // 4 samples away at 2000 ppm: 0.256 samples a block, never more.
   aligner.process(far, out, delay + 4.0, 0.0);
-  CHECK(aligner.delay_samples() == Approx(delay + 0.0128).margin(1e-6));
+  CHECK(aligner.delay_samples() == Approx(delay + 0.256).margin(1e-6));
   aligner.jump(1e9);
   CHECK(aligner.delay_samples() == audio::FarAligner::kMaxDelay);
 }
@@ -166,7 +172,7 @@ TEST_CASE("the filter learns a path, and does not lose it to a second talker", "
       all += double(sum * sum);
     }
     const auto true_echo = echo;
-    filter.process(near, std::span(far).subspan(at, kBlock), error, echo);
+    filter.process(near, std::span(far).subspan(at, kBlock), true, error, echo);
     for (std::size_t i = 0; i < kBlock; ++i)
       wrong += double((echo[i] - true_echo[i]) * (echo[i] - true_echo[i]));
     // From 2 s on, double-talk included.
@@ -191,7 +197,7 @@ TEST_CASE("the filter forgets nothing while nothing plays", "[dsp]") {
     const bool is_turn = at > 16000 * 4 && at < 16000 * 7;  // The user's.
     for (std::size_t i = 0; i < kBlock; ++i)
       near[i] = 0.5F * far[at + i - 100] + (is_turn ? talk[at + i] : 0.0F);
-    filter.process(near, std::span(far).subspan(at, kBlock), error, echo);
+    filter.process(near, std::span(far).subspan(at, kBlock), true, error, echo);
     const double left = std::inner_product(error.begin(), error.end(), error.begin(), 0.0);
     if (at > 16000 * 2 && at < 16000 * 3 - kBlock) before = std::max(before, left);
     if (at > 16000 * 8 && at < 16000 * 8 + 4 * kBlock) after = std::max(after, left);
@@ -207,8 +213,105 @@ TEST_CASE("the suppressor passes what is no echo, in time", "[dsp]") {
   const std::vector<float> sure(audio::EchoFilter::kBins, 0.0F);
   std::vector<float> out(talk.size());
   for (std::size_t at = 0; at < talk.size(); at += kBlock)
-    suppressor.process(std::span(talk).subspan(at, kBlock), silence, sure,
+    suppressor.process(std::span(talk).subspan(at, kBlock), silence, sure, 0.0F,
                        std::span(out).subspan(at, kBlock));
   for (std::size_t i = audio::EchoSuppressor::kLatency; i < out.size(); ++i)
     REQUIRE(out[i] == Approx(talk[i - audio::EchoSuppressor::kLatency]).margin(1e-5));
+}
+
+TEST_CASE("the filter learns nothing from a far end that hides under the noise", "[dsp]") {
+  constexpr std::size_t kBlock = audio::EchoFilter::kBlock;
+  audio::EchoFilter filter(8);
+  // 3 s of sound; 3 s in which a codec leaves 50 dB less, and the room's noise is all there is.
+  auto far = noise(16000 * 7 / kBlock * kBlock, 1);
+  for (std::size_t i = 16000 * 3; i < 16000 * 6; ++i) far[i] *= 0.003F;
+  const auto room = noise(far.size(), 2, 0.001F);
+  std::vector<float> near(kBlock), error(kBlock), echo(kBlock);
+  double before = 0.0, after = 0.0;
+  for (std::size_t at = kBlock; at < far.size(); at += kBlock) {
+    for (std::size_t i = 0; i < kBlock; ++i) near[i] = 0.5F * far[at + i - 100] + room[at + i];
+    filter.process(near, std::span(far).subspan(at, kBlock), true, error, echo);
+    const double left = std::inner_product(error.begin(), error.end(), error.begin(), 0.0);
+    if (at > 16000 * 2 && at < 16000 * 3 - kBlock) before = std::max(before, left);
+    if (at > 16000 * 6 && at < 16000 * 6 + 4 * kBlock) after = std::max(after, left);
+  }
+  CHECK(after < 1.5 * before);
+}
+
+TEST_CASE("the filter learns nothing when it must not", "[dsp]") {
+  constexpr std::size_t kBlock = audio::EchoFilter::kBlock;
+  audio::EchoFilter filter(2);
+  const auto far = noise(kBlock * 100, 1);
+  std::vector<float> error(kBlock), echo(kBlock);
+  for (std::size_t at = 0; at < far.size(); at += kBlock) {
+    const auto block = std::span(far).subspan(at, kBlock);
+    filter.process(block, block, false, error, echo);
+    REQUIRE(std::equal(error.begin(), error.end(), block.begin()));
+  }
+}
+
+namespace {
+
+constexpr std::size_t kSuppressed = audio::EchoSuppressor::kBlock;
+
+/// Blocks of `error` and `echo`, each noise at these amplitudes; the last output's peak.
+float suppress(audio::EchoSuppressor& suppressor, std::size_t num_blocks, float error, float echo,
+               float doubt = 0.0F, float shift_samples = 0.0F) {
+  const std::vector<float> doubts(audio::EchoFilter::kBins, doubt);
+  std::vector<float> out(kSuppressed);
+  float peak = 0.0F;
+  for (std::size_t i = 0; i < num_blocks; ++i) {
+    const auto seed = static_cast<unsigned>(i);
+    suppressor.process(noise(kSuppressed, 2 * seed, error), noise(kSuppressed, 2 * seed + 1, echo),
+                       doubts, shift_samples, out);
+    for (const float x : out) peak = std::max(peak, std::abs(x));
+  }
+  return peak;
+}
+
+}  // namespace
+
+TEST_CASE("a pause of the far end is no talk, and its next phrase begins suppressed", "[dsp]") {
+  audio::EchoSuppressor suppressor;
+  suppress(suppressor, 400, 0.002F, 0.1F);  // What the filter leaves lies 34 dB under the echo.
+  CHECK_FALSE(suppressor.is_double_talk());
+  suppress(suppressor, 200, 0.001F, 1e-5F);  // The room's noise is left.
+  CHECK_FALSE(suppressor.is_double_talk());
+  suppress(suppressor, 10, 0.003F, 0.1F);  // 1.5 times its usual.
+  CHECK_FALSE(suppressor.is_double_talk());
+  CHECK(suppress(suppressor, 10, 0.002F, 0.1F) < 0.0006F);
+  suppress(suppressor, 4, 0.05F, 0.1F);  // A talker 6 dB under the echo.
+  CHECK(suppressor.is_double_talk());
+  CHECK(suppress(suppressor, 4, 0.05F, 0.1F) > 0.03F);
+}
+
+TEST_CASE("what the filter doubts is no talk", "[dsp]") {
+  for (const bool is_shift : {false, true}) {
+    audio::EchoSuppressor suppressor;
+    suppress(suppressor, 400, 0.002F, 0.1F);
+    // An error as loud as the doubt: 128 samples of power 0.03^2 / 3 a bin; a turn by 1.5 samples
+    // leaves more than that above 1 kHz.
+    suppress(suppressor, 10, 0.03F, 0.1F, is_shift ? 0.0F : 0.04F, is_shift ? 1.5F : 0.0F);
+    CHECK_FALSE(suppressor.is_double_talk());
+    suppress(suppressor, 10, 0.03F, 0.1F);
+    CHECK(suppressor.is_double_talk());
+  }
+}
+
+TEST_CASE("a filter gone wrong does not make the output louder than the microphone", "[dsp]") {
+  // The microphone hears faint noise; the filter takes away an echo that is not there.
+  audio::EchoSuppressor suppressor;
+  const std::vector<float> sure(audio::EchoFilter::kBins, 0.0F);
+  std::vector<float> error(kSuppressed), out(kSuppressed);
+  double in_energy = 0.0, out_energy = 0.0;
+  for (unsigned i = 0; i < 200; ++i) {
+    const auto mic = noise(kSuppressed, 1000 + i, 0.001F);
+    const auto echo = noise(kSuppressed, i, 0.1F);
+    for (std::size_t k = 0; k < kSuppressed; ++k) error[k] = mic[k] - echo[k];
+    suppressor.process(error, echo, sure, 0.0F, out);
+    if (i < 5) continue;  // Powers are smoothed over 22 ms.
+    in_energy += std::inner_product(mic.begin(), mic.end(), mic.begin(), 0.0);
+    out_energy += std::inner_product(out.begin(), out.end(), out.begin(), 0.0);
+  }
+  CHECK(out_energy < 2.0 * in_energy);
 }
