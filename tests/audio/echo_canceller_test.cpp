@@ -1,5 +1,6 @@
 #include "audio/echo_canceller.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <memory>
@@ -167,6 +168,21 @@ TEST_CASE("an answer after the user's turn begins as if the turn had not been", 
   CHECK(canceller->report().num_path_changes <= 2);  // Of the first second.
 }
 
+TEST_CASE("an answer after a long turn begins clean though the drift is hardly known", "[dsp]") {
+  // 3 s of far end tell the drift to 30 ppm; in 9 s of silence that is 4 samples.
+  Scene scene = make_scene(drifting_room(), 15 * kRate, 0, 0);
+  std::fill(scene.far.begin() + 3 * kRate, scene.far.begin() + 12 * kRate, 0.0F);
+  const std::vector<float> silence(scene.far.size(), 0.0F);
+  audio::Room(drifting_room()).process(scene.far, silence, scene.mic, {.echo = scene.echo});
+  const auto canceller = audio::make_echo_canceller();
+  const auto out = run(*canceller, scene);
+  const std::size_t begin = 12 * kRate + kRate / 2;
+  const double erle_db = 10.0 * std::log10(energy(scene.echo, begin, begin + kRate) /
+                                           energy(out, begin, begin + kRate));
+  INFO("ERLE from 0.5 to 1.5 s of the answer: " << erle_db << " dB");
+  CHECK(erle_db > 30.0);
+}
+
 TEST_CASE("before the delay is known the echo is kept out, but not for long", "[dsp]") {
   const Scene scene = make_scene(drifting_room(), 5 * kRate, 0, 0);
   auto canceller = audio::make_echo_canceller();
@@ -192,6 +208,20 @@ TEST_CASE("with headphones nothing of the far end is added to the microphone", "
   const auto out = run(*canceller, scene);
   for (std::size_t at = 3 * kRate; at + kRate / 10 < out.size(); at += kRate / 10)
     CHECK(energy(out, at, at + kRate / 10) < 4.0 * energy(scene.mic, at, at + kRate / 10));
+}
+
+TEST_CASE("headphones plugged in later: after 3 s without an echo the user is heard", "[dsp]") {
+  // The estimator forgets in 2 s; of the rest 60 % are sound.
+  constexpr std::size_t kPlugged = 6 * kRate;
+  Scene scene = make_scene(drifting_room(), 16 * kRate, 0, 0);
+  const auto talk = babble(scene.mic.size(), 2, 0.25F);
+  std::copy(talk.begin() + kPlugged, talk.end(), scene.mic.begin() + kPlugged);
+  const auto canceller = audio::make_echo_canceller();
+  const auto out = run(*canceller, scene);
+  CHECK(canceller->report().is_delay_known);
+  CHECK(canceller->report().is_bypassed);
+  for (std::size_t i = 15 * kRate; i < 16 * kRate - canceller->latency_samples(); ++i)
+    REQUIRE(out[i] == talk[i]);
 }
 
 TEST_CASE("reset is as new, and nothing is allocated while processing", "[property]") {
