@@ -193,7 +193,7 @@ void DelayTracker::advance(double seconds) {
 
 bool DelayTracker::update(const DelayEstimate& estimate, double seconds) {
   advance(seconds);
-  if (estimate.confidence < 0.5) return false;
+  if (!estimate.is_believed()) return false;
   const double innovation = estimate.delay_samples - delay_;
   const double noise = kMeasurementError * kMeasurementError;
   if (!is_known_ || std::abs(innovation) > std::max(kJump, 4.0 * std::sqrt(p_dd_ + noise))) {

@@ -15,7 +15,8 @@ namespace duet::audio {
 struct DelayEstimate {
   double delay_samples =
       0.0;                  ///< At the input rate; of the strongest path, usually the direct one.
-  double confidence = 0.0;  ///< 0 to 1; from 0.5 on it is to be believed.
+  double confidence = 0.0;  ///< 0 to 1.
+  bool is_believed() const noexcept { return confidence >= 0.5; }
 };
 
 /// Generalised cross-correlation (Knapp & Carter 1976) with the smoothed coherence transform: the

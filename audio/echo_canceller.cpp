@@ -45,7 +45,6 @@ constexpr int kMaxBlindBlocks = 250;  // 2 s
 constexpr int kLearnBlocks = 50;      // 0.4 s
 constexpr int kBlindHoldBlocks = 62;
 constexpr float kBlindGain = 0.03F;
-constexpr double kSureConfidence = 0.5;
 /// After that, and when 3 s of playback have passed without a delay to be believed, there is no
 /// echo (headphones): the microphone passes untouched. A filter that looks for what is not there
 /// takes the user for it.
@@ -166,8 +165,7 @@ class Chain : public EchoCanceller {
     DUET_CHECK(near.size() == kBlock && far.size() == kBlock && out.size() == kBlock);
     std::copy(near.begin(), near.end(), near_.begin());
     align(near, far);
-    const double shift = config_.is_aligned ? tracker_.unseen_shift_samples() : 0.0;
-    backend_->process(near_, aligned_, shift, cleaned_);
+    backend_->process(near_, aligned_, tracker_.unseen_shift_samples(), cleaned_);
     mix(far, out);
     measure();
     std::copy(near_.begin(), near_.end(), before_.begin());
@@ -211,7 +209,7 @@ class Chain : public EchoCanceller {
     if (config_.is_aligned) {
       if (estimator_.process(near, far)) {
         tracker_.update(estimator_.estimate(), kBlockSeconds);
-        if (estimator_.estimate().confidence >= kSureConfidence) num_unsure_ = 0;
+        if (estimator_.estimate().is_believed()) num_unsure_ = 0;
       } else {
         tracker_.advance(kBlockSeconds);
       }
@@ -245,11 +243,9 @@ class Chain : public EchoCanceller {
     gain_ = gain;
   }
 
-  bool is_bypassed() const {
-    return num_silent_ >= kBypassBlocks || (config_.is_aligned && !has_echo());
-  }
+  bool is_bypassed() const { return num_silent_ >= kBypassBlocks || !has_echo(); }
 
-  /// As far as is known: while nothing is, there may be one.
+  /// As far as is known: while nothing is, there may be one. With a given delay nothing is counted.
   bool has_echo() const {
     return tracker_.is_known() ? num_unsure_ < kLostBlocks : num_blind_ < kMaxBlindBlocks;
   }
