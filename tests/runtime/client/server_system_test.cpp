@@ -33,14 +33,11 @@ using Peer = FakeServer::Peer;
 
 namespace {
 
-/// Of latencies at a multiple of the pace on a busy machine: 10 ms of its clock are 80 ms here.
-/// ThreadSanitizer makes everything several times slower.
-#ifdef __SANITIZE_THREAD__
-constexpr double kPace = 2.0;
-#else
 constexpr double kPace = 8.0;
-#endif
 constexpr double kMargin = 0.25;
+/// A loaded machine only ever adds to a latency by the clock, and at half the pace half as much:
+/// such latencies are measured slower and slower until they are right, the last time as they are.
+constexpr double kPaces[] = {8.0, 4.0, 2.0, 1.0};
 
 std::vector<float> hum(double seconds) {
   std::vector<float> samples(static_cast<std::size_t>(seconds * 16000));
@@ -66,12 +63,18 @@ client::ServerOptions options(const std::string& url, Protocol protocol) {
   client::ServerOptions options;
   options.url = url;
   options.protocol = protocol;
-  options.connect_timeout_s = 0.4;
+  options.connect_timeout_s = options.stall_timeout_s = 10.0;
   options.connect_attempts = 1;
-  options.stall_timeout_s = 0.3;
-  options.max_lag_s = 1.5;
+  options.max_lag_s = 60.0;
   options.pace = kPace;
   return options;
+}
+/// Who gives up soon: for servers that stay silent.
+client::ServerOptions impatient(const std::string& url, Protocol protocol) {
+  client::ServerOptions impatient = options(url, protocol);
+  impatient.connect_timeout_s = 0.4;
+  impatient.stall_timeout_s = 0.3;
+  return impatient;
 }
 
 SuiteResult measure(const client::ServerOptions& server, int num_dialogs = 1) {
@@ -90,6 +93,15 @@ std::string error_of(const client::ServerOptions& server) {
 DialogResult in_process() {
   const support::TempDir dir;
   return run_suite(PoliteEngine(), talk(dir), {.mode = Mode::kFixed, .num_threads = 1}).dialogs[0];
+}
+
+bool is_near(double latency_s, double expected_s) {
+  return std::abs(latency_s - expected_s) <= kMargin;
+}
+bool is_like(const DialogResult& dialog, double reply_s, double stop_s) {
+  return dialog.events.size() == 2 && dialog.events[0].reply && dialog.events[1].stop &&
+         is_near(dialog.events[0].reply->latency_s, reply_s) &&
+         is_near(dialog.events[1].stop->latency_s, stop_s);
 }
 
 void check_like(const DialogResult& dialog, const DialogResult& direct) {
@@ -123,9 +135,12 @@ TEST_CASE("a Moshi server gives what its engine gives in the process, to the sam
 
 TEST_CASE("an OpenAI server that sends ahead: played from its arrival, dropped at speech",
           "[unit]") {
+  // 20 silent blocks of 20 ms, heard a block later; the third block that sounds is announced.
+  constexpr double kReply = 0.42, kStop = 0.08;
   std::string truncated, target, key;
   SuiteResult result;
-  {  // What the server's thread noted may be read once it has ended.
+  for (const double pace : kPaces) {
+    // What the server's thread noted may be read once it has ended.
     FakeServer server([&](Peer& peer) {
       target = peer.target();
       key = peer.authorization();
@@ -134,19 +149,20 @@ TEST_CASE("an OpenAI server that sends ahead: played from its arrival, dropped a
     auto config = options(server.url(), Protocol::kOpenAi);
     config.model = "m";
     config.api_key = "secret";
+    config.pace = pace;
     result = measure(config);
+    if (is_like(result.dialogs[0], kReply, kStop)) break;
   }
   const DialogResult& dialog = result.dialogs[0];
   INFO(dialog.error);
   CHECK(target == "/v1/realtime?model=m");
   CHECK(key == "Bearer secret");
   REQUIRE(dialog.events.size() == 2);
-  // 20 silent blocks of 20 ms, heard a block later.
-  CHECK(dialog.events[0].reply->latency_s == Approx(0.42).margin(kMargin));
+  CHECK(dialog.events[0].reply->latency_s == Approx(kReply).margin(kMargin));
   CHECK(dialog.events[0].is_right == true);
-  // The third block that sounds is announced; the answer's 6 s were all there.
+  // The answer's 6 s were all there.
   REQUIRE(dialog.events[1].stop->is_counted);
-  CHECK(dialog.events[1].stop->latency_s == Approx(0.08).margin(kMargin));
+  CHECK(dialog.events[1].stop->latency_s == Approx(kStop).margin(kMargin));
   // 4.26 - 1.84 s had been heard of it.
   REQUIRE_FALSE(truncated.empty());
   CHECK(json::parse(truncated)["audio_end_ms"].get<double>() == Approx(2460).margin(300));
@@ -164,9 +180,14 @@ TEST_CASE("duet's own server, by both of its protocols", "[unit]") {
   const DialogResult direct = in_process();
   for (const Protocol protocol : {Protocol::kMoshi, Protocol::kOpenAi}) {
     auto client = options(url, protocol);
-    client.pace = 4.0;
-    client.stall_timeout_s = client.connect_timeout_s = 5.0;
-    const SuiteResult result = measure(client);
+    SuiteResult result;
+    for (const double pace : kPaces) {
+      client.pace = pace;
+      result = measure(client);
+      if (is_like(result.dialogs[0], direct.events[0].reply->latency_s,
+                  direct.events[1].stop->latency_s))
+        break;
+    }
     INFO(to_text(result));
     check_like(result.dialogs[0], direct);
   }
@@ -183,7 +204,6 @@ TEST_CASE("TLS: a certificate that nobody vouches for is refused, a trusted one 
   config.tls_key = made.key_file;
   server::Server server(engine, config);
   auto client = options("wss://127.0.0.1:" + std::to_string(server.port()), Protocol::kMoshi);
-  client.connect_timeout_s = 5.0;
   CHECK_THAT(error_of(client), Contains("TLS") && Contains("certificate verify failed"));
   const char* before = std::getenv("SSL_CERT_FILE");
   const std::string kept = before != nullptr ? before : "";
@@ -215,9 +235,9 @@ TEST_CASE("silent servers: before the first word, and after it", "[unit]") {
   FakeServer mute([](Peer& peer) {
     while (peer.read()) continue;
   });
-  CHECK_THAT(error_of(options(mute.url(), Protocol::kMoshi)),
+  CHECK_THAT(error_of(impatient(mute.url(), Protocol::kMoshi)),
              Contains("no handshake within 0.4 s"));
-  CHECK_THAT(error_of(options(mute.url(), Protocol::kOpenAi)), Contains("no session.created"));
+  CHECK_THAT(error_of(impatient(mute.url(), Protocol::kOpenAi)), Contains("no session.created"));
   FakeServer greets([](Peer& peer) {
     if (peer.target() == "/api/chat") {
       peer.send_binary(wire::write_moshi_handshake());
@@ -226,11 +246,9 @@ TEST_CASE("silent servers: before the first word, and after it", "[unit]") {
     }
     while (peer.read()) continue;
   });
-  auto patient = options(greets.url(), Protocol::kMoshi);
-  patient.max_lag_s = 30.0;  // 0.3 s at this pace are 2.4 s of audio.
-  CHECK_THAT(error_of(patient), Contains("no audio for 0.3 s"));
+  CHECK_THAT(error_of(impatient(greets.url(), Protocol::kMoshi)), Contains("no audio for 0.3 s"));
   CHECK(greets.num_connections() == 2);  // It was tried again.
-  CHECK_THAT(error_of(options(greets.url(), Protocol::kOpenAi)), Contains("silent"));
+  CHECK_THAT(error_of(impatient(greets.url(), Protocol::kOpenAi)), Contains("silent"));
 }
 
 TEST_CASE("a server that is too slow", "[unit]") {
@@ -240,7 +258,9 @@ TEST_CASE("a server that is too slow", "[unit]") {
       return true;
     });
   });  // 4 times too slow.
-  CHECK_THAT(error_of(options(slow.url(), Protocol::kMoshi)), Contains("behind real time"));
+  auto config = options(slow.url(), Protocol::kMoshi);
+  config.max_lag_s = 1.5;
+  CHECK_THAT(error_of(config), Contains("behind real time"));
   CHECK(slow.num_connections() == 1);
 }
 
@@ -317,7 +337,7 @@ TEST_CASE("OpenAI: a refused session, a response that stops in its middle", "[un
     peer.send_text(audio_delta(0.5));
     while (peer.read()) continue;
   });
-  CHECK_THAT(error_of(options(stops.url(), Protocol::kOpenAi)), Contains("in its middle"));
+  CHECK_THAT(error_of(impatient(stops.url(), Protocol::kOpenAi)), Contains("in its middle"));
 }
 
 TEST_CASE("OpenAI: a server whose seats are taken is asked again", "[unit]") {
