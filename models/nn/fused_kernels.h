@@ -32,9 +32,10 @@ void unrotate_add_row(Rows x, const float* cos, const float* sin, int64_t d, flo
 void store_row(const float* x, int64_t d, Rows y);
 
 /// y[n] = weight x[n] + bias (null: 0) for `count` rows x[n] of `width` values, weight [rows,
-/// width] row-major, y [count, rows]; the second form has weight[r] * scale[r]. The result of a row
-/// does not depend on the rows beside it: what a stream computes alone and among others is the same
-/// to the bit.
+/// width] row-major, y [count, rows]; the second form has weight[r] * scale[r] and rounds x[n] to
+/// 16 bits by its largest value (one that is not finite makes y[n] NaN). The result of a row does
+/// not depend on the rows beside it: what a stream computes alone and among others is the same to
+/// the bit.
 void multiply_rows(const float* weight, const float* x, int64_t count, const float* bias,
                    int64_t rows, int64_t width, float* y);
 void multiply_rows(const int8_t* weight, const float* scale, const float* x, int64_t count,

@@ -53,17 +53,20 @@ Matrix::Matrix(at::Tensor weight) : weight_(std::move(weight)) {
 
 at::Tensor Matrix::multiply(const at::Tensor& x, const at::Tensor& bias) const {
   const int64_t width = weight_.size(1), count = x.numel() / width;
-  const bool is_few = count <= kFewRows && x.size(-1) == width && x.scalar_type() == at::kFloat &&
-                      weight_.scalar_type() == at::kFloat && weight_.is_contiguous();
+  // The integers' products round x: all rows of a recording at once as well as those of a step.
+  const bool is_packed = packed_.defined() && !weight_.requires_grad();
+  const bool is_own = (is_packed || count <= kFewRows) && x.size(-1) == width &&
+                      x.scalar_type() == at::kFloat && weight_.scalar_type() == at::kFloat &&
+                      weight_.is_contiguous();
   const bool has_graph =
       c10::GradMode::is_enabled() && (x.requires_grad() || weight_.requires_grad());
-  if (!is_few || has_graph || product_dtype(x) != at::kFloat) return at::linear(x, weight_, bias);
+  if (!is_own || has_graph || product_dtype(x) != at::kFloat) return at::linear(x, weight_, bias);
   const at::Tensor rows = x.contiguous();
   std::vector<int64_t> shape(x.sizes().begin(), x.sizes().end());
   shape.back() = weight_.size(0);
   at::Tensor y = at::empty(shape, x.options());
   const float* offset = bias.defined() ? bias.data_ptr<float>() : nullptr;
-  if (packed_.defined() && !weight_.requires_grad())
+  if (is_packed)
     kernels::multiply_rows(packed_.data_ptr<int8_t>(), scales_.data_ptr<float>(),
                            rows.data_ptr<float>(), count, offset, weight_.size(0), width,
                            y.data_ptr<float>());

@@ -2,9 +2,16 @@
 // of some streams together, consists of. Library matrix products first copy the weights into a
 // layout of their own, which costs more than the product itself when there are only a few rows.
 //
-// A block of kBlockW weight rows and kBlockX rows of x is kept in registers; every dot product is
-// one chain of 16 lanes, whatever the block, so that a row's result does not depend on its
-// neighbours.
+// fp32: a block of kBlockW weight rows and kBlockX rows of x is kept in registers; every dot
+// product is one chain of 16 lanes, whatever the block, so that a row's result does not depend on
+// its neighbours.
+//
+// 8 bits: the rows of x are rounded to 16 bits, each with a scale of its own (its largest value
+// over 32767: a hundredth of the weights' own rounding), and the products added as integers,
+// exactly. Twice as many fit a register, and the weights need one conversion in place of five.
+
+#include <bit>
+#include <limits>
 
 #include "models/nn/fused_kernels.h"
 
@@ -18,6 +25,39 @@ namespace duet::models::nn::kernels {
 namespace {
 
 constexpr int64_t kRowLanes = 16;
+constexpr int kIntRows = 4;
+/// So many products of at most 127 * 32767 fit 31 bits.
+constexpr int64_t kExactColumns = 512;
+constexpr int64_t kPrefetchAhead = 2048;  // bytes beyond the next kIntRows rows
+
+/// Rows of integers with a scale each: weights (bytes) or rows of x (shorts).
+struct Integers {
+  const int8_t* bytes;
+  const int16_t* shorts;
+  const float* scales;
+  int64_t width;
+};
+
+/// Rounds a row to 16 bits; its scale. A row that is not finite gets a scale that is not.
+float round_row(const float* x, int64_t width, int16_t* out) {
+  constexpr uint32_t kInfinite = 0x7f800000;
+  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: the sum's low bits are the integer
+  uint32_t largest_bits = 0;             // of |x|, where NaN is above infinity
+  for (int64_t i = 0; i < width; ++i) {
+    const uint32_t bits = std::bit_cast<uint32_t>(x[i]) & 0x7fffffffU;
+    largest_bits = bits > largest_bits ? bits : largest_bits;
+  }
+  const float largest = std::bit_cast<float>(largest_bits);
+  const bool is_usual = largest_bits < kInfinite && largest > 1e-30F;
+  const float inverse = is_usual ? 32767.0F / largest : 0.0F;
+  for (int64_t i = 0; i < width; ++i) {
+    const float value = is_usual ? x[i] * inverse : 0.0F;
+    out[i] = static_cast<int16_t>(std::bit_cast<int32_t>(value + kRound) -
+                                  std::bit_cast<int32_t>(kRound));
+  }
+  if (largest_bits >= kInfinite) return std::numeric_limits<float>::quiet_NaN();
+  return is_usual ? largest / 32767.0F : 0.0F;
+}
 
 namespace plain {
 
@@ -29,9 +69,6 @@ struct Lanes {
 DUET_INLINE void load(const float* p, Lanes& out) {
   for (int64_t l = 0; l < kRowLanes; ++l) out.value[l] = p[l];
 }
-DUET_INLINE void load(const int8_t* p, Lanes& out) {
-  for (int64_t l = 0; l < kRowLanes; ++l) out.value[l] = static_cast<float>(p[l]);
-}
 DUET_INLINE void add_product(const Lanes& a, const Lanes& b, Lanes& sum) {
   for (int64_t l = 0; l < kRowLanes; ++l) sum.value[l] += a.value[l] * b.value[l];
 }
@@ -41,6 +78,32 @@ DUET_INLINE float total(const Lanes& lanes) {
   return sum;
 }
 
+constexpr int64_t kShorts = 16;
+constexpr int kIntBlockX = 1;
+
+struct Shorts {
+  int16_t value[kShorts];
+};
+struct Ints {
+  int32_t value[kShorts];
+};
+DUET_INLINE void load(const int8_t* p, Shorts& out) {
+  for (int64_t l = 0; l < kShorts; ++l) out.value[l] = p[l];
+}
+DUET_INLINE void load(const int16_t* p, Shorts& out) {
+  for (int64_t l = 0; l < kShorts; ++l) out.value[l] = p[l];
+}
+DUET_INLINE void add_product(const Shorts& a, const Shorts& b, Ints& sum) {
+  for (int64_t l = 0; l < kShorts; ++l) sum.value[l] += int32_t{a.value[l]} * int32_t{b.value[l]};
+}
+DUET_INLINE void totals(const Ints (&sums)[kIntRows], int32_t* out) {
+  for (int r = 0; r < kIntRows; ++r) {
+    out[r] = 0;
+    for (const int32_t v : sums[r].value) out[r] += v;
+  }
+}
+
+#include "models/nn/multiply_ints.inc"
 #include "models/nn/multiply_rows.inc"
 
 }  // namespace plain
@@ -62,11 +125,6 @@ struct Lanes {
 DUET_INLINE void load(const float* p, Lanes& out) {
   out = {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
 }
-DUET_INLINE void load(const int8_t* p, Lanes& out) {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  out = {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
-         _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))};
-}
 DUET_INLINE void add_product(const Lanes& a, const Lanes& b, Lanes& sum) {
   sum = {_mm256_fmadd_ps(a.low, b.low, sum.low), _mm256_fmadd_ps(a.high, b.high, sum.high)};
 }
@@ -77,6 +135,35 @@ DUET_INLINE float total(const Lanes& lanes) {
          ((value[2] + value[6]) + (value[3] + value[7]));
 }
 
+constexpr int64_t kShorts = 16;
+constexpr int kIntBlockX = 2;  // 8 of 16 registers are sums
+
+struct Shorts {
+  __m256i value;
+};
+struct Ints {
+  __m256i value;
+};
+DUET_INLINE void load(const int8_t* p, Shorts& out) {
+  out.value = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+DUET_INLINE void load(const int16_t* p, Shorts& out) {
+  out.value = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+DUET_INLINE void add_product(const Shorts& a, const Shorts& b, Ints& sum) {
+  sum.value = _mm256_add_epi32(sum.value, _mm256_madd_epi16(a.value, b.value));
+}
+DUET_INLINE void add_lanes(__m256i a, __m256i b, __m256i c, __m256i d, int32_t* out) {
+  const __m256i halves = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+  _mm_storeu_si128(
+      reinterpret_cast<__m128i*>(out),
+      _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1)));
+}
+DUET_INLINE void totals(const Ints (&sums)[kIntRows], int32_t* out) {
+  add_lanes(sums[0].value, sums[1].value, sums[2].value, sums[3].value, out);
+}
+
+#include "models/nn/multiply_ints.inc"
 #include "models/nn/multiply_rows.inc"
 
 }  // namespace avx2
@@ -92,15 +179,36 @@ struct Lanes {
   __m512 value;
 };
 DUET_INLINE void load(const float* p, Lanes& out) { out.value = _mm512_loadu_ps(p); }
-DUET_INLINE void load(const int8_t* p, Lanes& out) {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  out.value = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
-}
 DUET_INLINE void add_product(const Lanes& a, const Lanes& b, Lanes& sum) {
   sum.value = _mm512_fmadd_ps(a.value, b.value, sum.value);
 }
 DUET_INLINE float total(const Lanes& lanes) { return _mm512_reduce_add_ps(lanes.value); }
 
+constexpr int64_t kShorts = 32;
+constexpr int kIntBlockX = 4;  // 16 of 32 registers are sums
+
+struct Shorts {
+  __m512i value;
+};
+struct Ints {
+  __m512i value;
+};
+DUET_INLINE void load(const int8_t* p, Shorts& out) {
+  out.value = _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+DUET_INLINE void load(const int16_t* p, Shorts& out) { out.value = _mm512_loadu_si512(p); }
+DUET_INLINE void add_product(const Shorts& a, const Shorts& b, Ints& sum) {
+  sum.value = _mm512_add_epi32(sum.value, _mm512_madd_epi16(a.value, b.value));
+}
+DUET_INLINE __m256i halved(const Ints& sum) {
+  return _mm256_add_epi32(_mm512_castsi512_si256(sum.value),
+                          _mm512_extracti64x4_epi64(sum.value, 1));
+}
+DUET_INLINE void totals(const Ints (&sums)[kIntRows], int32_t* out) {
+  avx2::add_lanes(halved(sums[0]), halved(sums[1]), halved(sums[2]), halved(sums[3]), out);
+}
+
+#include "models/nn/multiply_ints.inc"
 #include "models/nn/multiply_rows.inc"
 
 }  // namespace avx512
@@ -108,15 +216,40 @@ DUET_INLINE float total(const Lanes& lanes) { return _mm512_reduce_add_ps(lanes.
 #pragma GCC diagnostic pop
 #endif
 
-template <class W>
-void dispatch([[maybe_unused]] Units units, const W* weight, const float* scale, const float* x,
-              int64_t count, const float* bias, int64_t rows, int64_t width, float* y) {
+void multiply([[maybe_unused]] Units units, const float* weight, const float* x, int64_t count,
+              const float* bias, int64_t rows, int64_t width, float* y) {
 #ifdef DUET_X86
-  if (units == Units::kAvx512)
-    return avx512::multiply(weight, scale, x, count, bias, rows, width, y);
-  if (units == Units::kAvx2) return avx2::multiply(weight, scale, x, count, bias, rows, width, y);
+  if (units == Units::kAvx512) return avx512::multiply(weight, x, count, bias, rows, width, y);
+  if (units == Units::kAvx2) return avx2::multiply(weight, x, count, bias, rows, width, y);
 #endif
-  plain::multiply(weight, scale, x, count, bias, rows, width, y);
+  plain::multiply(weight, x, count, bias, rows, width, y);
+}
+
+void multiply([[maybe_unused]] Units units, const int8_t* weight, const float* scale,
+              const float* x, int64_t count, const float* bias, int64_t rows, int64_t width,
+              float* y) {
+  constexpr int64_t kTile = 128;  // rows of x that stay near while the weights pass by
+  thread_local std::vector<int16_t> shorts;
+  thread_local std::vector<float> scales;
+  const int64_t most = count < kTile ? count : kTile;
+  shorts.resize(static_cast<size_t>(most * width));
+  scales.resize(static_cast<size_t>(most));
+  const Integers w = {.bytes = weight, .shorts = nullptr, .scales = scale, .width = width};
+  const Integers v = {
+      .bytes = nullptr, .shorts = shorts.data(), .scales = scales.data(), .width = width};
+  for (; count > 0; count -= kTile, x += kTile * width, y += kTile * rows) {
+    const int64_t num = count < kTile ? count : kTile;
+    for (int64_t n = 0; n < num; ++n)
+      scales[static_cast<size_t>(n)] = round_row(x + n * width, width, shorts.data() + n * width);
+#ifdef DUET_X86
+    if (units == Units::kAvx512)
+      avx512::multiply_integers(w, v, num, bias, rows, y);
+    else if (units == Units::kAvx2)
+      avx2::multiply_integers(w, v, num, bias, rows, y);
+    else
+#endif
+      plain::multiply_integers(w, v, num, bias, rows, y);
+  }
 }
 
 Units best_units() {
@@ -141,22 +274,22 @@ std::vector<Units> supported_units() {
 
 void multiply_rows(const float* weight, const float* x, int64_t count, const float* bias,
                    int64_t rows, int64_t width, float* y) {
-  dispatch(best_units(), weight, nullptr, x, count, bias, rows, width, y);
+  multiply(best_units(), weight, x, count, bias, rows, width, y);
 }
 
 void multiply_rows(const int8_t* weight, const float* scale, const float* x, int64_t count,
                    const float* bias, int64_t rows, int64_t width, float* y) {
-  dispatch(best_units(), weight, scale, x, count, bias, rows, width, y);
+  multiply(best_units(), weight, scale, x, count, bias, rows, width, y);
 }
 
 void multiply_rows_with(Units units, const float* weight, const float* x, int64_t count,
                         const float* bias, int64_t rows, int64_t width, float* y) {
-  dispatch(units, weight, nullptr, x, count, bias, rows, width, y);
+  multiply(units, weight, x, count, bias, rows, width, y);
 }
 
 void multiply_rows_with(Units units, const int8_t* weight, const float* scale, const float* x,
                         int64_t count, const float* bias, int64_t rows, int64_t width, float* y) {
-  dispatch(units, weight, scale, x, count, bias, rows, width, y);
+  multiply(units, weight, scale, x, count, bias, rows, width, y);
 }
 
 }  // namespace duet::models::nn::kernels
