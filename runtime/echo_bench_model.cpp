@@ -103,6 +103,14 @@ OwnEchoScore score_playback(const Playback& playback, const Control& control) {
   return score_own_echo(agent, other, segments_of(playback.users_s), playback.until_s);
 }
 
+/// The answer that ended at `end_s` is another one than the control's (is_other_answer).
+bool is_other_answer_at(double end_s, const Playback& playback, const Control& control) {
+  std::size_t answer = playback.users_s.size();
+  while (answer > 0 && playback.users_s[answer - 1][1] > end_s) --answer;
+  return answer > 0 && answer <= std::min(playback.texts.size(), control.texts.size()) &&
+         is_other_answer(playback.texts[answer - 1], control.texts[answer - 1]);
+}
+
 /// What was said between the end of each turn and the next.
 std::vector<std::string> answers(const RoomTalk& talk) {
   constexpr double kEarlyTextSeconds = 0.3;
@@ -429,7 +437,8 @@ class ModelBench {
       const Control& control = *controls_[job.index];
       const OwnEchoScore score = score_playback(one, control);
       sum.hours += score.playback_s / 3600.0;
-      sum.num_stops += static_cast<int>(score.stops_s.size());
+      for (const double stop_s : score.stops_s)
+        ++(is_other_answer_at(stop_s, one, control) ? sum.num_shorter_answers : sum.num_stops);
       sum.num_starts += static_cast<int>(score.starts_s.size());
       // The last answer may not be whole.
       for (std::size_t i = 0; i + 1 < std::min(one.texts.size(), control.texts.size()); ++i) {

@@ -50,6 +50,7 @@ struct EchoModelScore {
     double thd = 0.0;
     double hours = 0.0;  ///< Of playback.
     int num_stops = 0, num_starts = 0;
+    int num_shorter_answers = 0;    ///< Not cut off: other answers that end before the control's.
     double most_per_hour = 0.0;     ///< Of both together, 95 %.
     std::optional<double> erle_db;  ///< Mean of the rooms; what the model hears over the mic.
     std::optional<double> worst_erle_db;

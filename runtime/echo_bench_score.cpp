@@ -68,6 +68,12 @@ OwnEchoScore score_own_echo(const Activity& agent, const Activity& control,
   return score;
 }
 
+bool is_other_answer(std::string_view text, std::string_view control) {
+  text = text.substr(0, text.find_last_not_of(' ') + 1);
+  return !text.empty() && !control.starts_with(text) &&
+         std::string_view(".?!").find(text.back()) != std::string_view::npos;
+}
+
 double most_per_hour(int num, double hours) {
   DUET_CHECK(num >= 0 && hours > 0.0);
   constexpr double kChance = 0.05;

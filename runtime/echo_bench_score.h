@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "runtime/activity.h"
@@ -24,6 +25,10 @@ struct OwnEchoScore {
 /// count.
 OwnEchoScore score_own_echo(const Activity& agent, const Activity& control,
                             std::span<const Segment> users, double until_s);
+
+/// `text` is an answer of its own and not the control's cut off: not the control's beginning, and
+/// it ends as a sentence does. (What was heard before the answer may have been another question.)
+bool is_other_answer(std::string_view text, std::string_view control);
 
 /// Most events an hour that `num` of them in `hours` still allow (one-sided 95 %, Poisson): three
 /// over the hours when there was none.

@@ -68,6 +68,9 @@ std::string rows_with_model(const EchoModelResult& model) {
       return std::to_string(s.classes[i].num_same_words) + " of " +
              std::to_string(s.classes[i].num_replies);
     });
+    text += table_row("other, shorter answers", scores, [i](const EchoModelScore& s) {
+      return std::to_string(s.classes[i].num_shorter_answers);
+    });
     text += table_row("half duplex [% of the time]", scores, [i](const EchoModelScore& s) {
       return number(100.0 * s.classes[i].half_duplex_share, 1);
     });
@@ -92,6 +95,7 @@ nlohmann::ordered_json json_of(const EchoModelScore& score) {
                                {"hours", c.hours},
                                {"false_stops", c.num_stops},
                                {"false_starts", c.num_starts},
+                               {"shorter_answers", c.num_shorter_answers},
                                {"most_per_hour", c.most_per_hour},
                                {"erle_db", c.erle_db.value_or(0.0)},
                                {"worst_erle_db", c.worst_erle_db.value_or(0.0)},

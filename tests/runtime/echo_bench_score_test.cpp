@@ -7,6 +7,7 @@
 
 using namespace duet;
 using runtime::Activity;
+using runtime::is_other_answer;
 using runtime::Segment;
 using Times = std::vector<double>;
 
@@ -55,6 +56,17 @@ TEST_CASE("an agent that speaks where the control is silent has started", "[unit
   CHECK(starts(29.0).empty());  // Nobody knows what the control would do next.
   CHECK(score_own_echo(talk({{2.0, 6.0}, {29.0, 40.0}}), control, users, 30.0).playback_s ==
         Approx(5.0));
+}
+
+TEST_CASE("an answer cut off is no other answer", "[unit]") {
+  const std::string control = "Cats sleep. They can hear much.";
+  CHECK_FALSE(is_other_answer("Cats sle", control));
+  CHECK_FALSE(is_other_answer("Cats sleep. ", control));  // cut between two sentences
+  CHECK_FALSE(is_other_answer(control + " ", control));
+  CHECK_FALSE(is_other_answer("", control));
+  CHECK(is_other_answer("Sorry, I don't know that. ", control));
+  CHECK_FALSE(is_other_answer("Sorry, I don't ", control));  // another one, cut off as well
+  CHECK(is_other_answer("Dogs bark.", ""));
 }
 
 TEST_CASE("what no event in some hours still allows", "[unit]") {
