@@ -122,6 +122,24 @@ DUET_INLINE void swiglu_rows_backward(const T* gate, const T* up, const T* dy, i
   }
 }
 
+DUET_INLINE void softmax_values(float* x, int64_t count, float scale) {
+  const int64_t whole = count - count % kLanes;
+  float most[kLanes], sums[kLanes] = {};
+  for (int64_t l = 0; l < kLanes; ++l) most[l] = x[0];
+  for (int64_t i = 0; i < whole; i += kLanes)
+    for (int64_t l = 0; l < kLanes; ++l) most[l] = x[i + l] > most[l] ? x[i + l] : most[l];
+  float largest = most[0];
+  for (const float v : most) largest = v > largest ? v : largest;
+  for (int64_t i = whole; i < count; ++i) largest = x[i] > largest ? x[i] : largest;
+  for (int64_t i = 0; i < count; ++i) x[i] = exponential(scale * (x[i] - largest));
+  for (int64_t i = 0; i < whole; i += kLanes)
+    for (int64_t l = 0; l < kLanes; ++l) sums[l] += x[i + l];
+  float sum = total(sums);
+  for (int64_t i = whole; i < count; ++i) sum += x[i];
+  const float share = 1.0F / sum;
+  for (int64_t i = 0; i < count; ++i) x[i] *= share;
+}
+
 template <class T>
 DUET_INLINE void rotate(const T* x, const float* cos, const float* sin, int64_t d, T* y) {
   const int64_t half = d / 2;
@@ -190,6 +208,9 @@ DUET_NORM_BACKWARD(norm_backward_fh, float, Half)
 DUET_BY_TYPE(f, float)
 DUET_BY_TYPE(h, Half)
 #undef DUET_BY_TYPE
+DUET_CLONES void softmax_f(float* x, int64_t count, float scale) {
+  softmax_values(x, count, scale);
+}
 DUET_CLONES void store_h(const float* x, int64_t d, Half* y) {
   for (int64_t i = 0; i < d; ++i) store(y, i, x[i]);
 }
@@ -244,6 +265,8 @@ void unrotate_add_row(Rows x, const float* cos, const float* sin, int64_t d, flo
   else
     unrotate_f(f32(x), cos, sin, d, y);
 }
+
+void softmax_row(float* x, int64_t count, float scale) { softmax_f(x, count, scale); }
 
 void store_row(const float* x, int64_t d, Rows y) {
   if (y.is_bf16) {

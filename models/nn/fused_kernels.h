@@ -41,7 +41,15 @@ void multiply_rows(const float* weight, const float* x, int64_t count, const flo
 void multiply_rows(const int8_t* weight, const float* scale, const float* x, int64_t count,
                    const float* bias, int64_t rows, int64_t width, float* y);
 
-/// What multiply_rows may be computed with; every one keeps the promise above by itself, their
+/// x = softmax(scale x) over `count` >= 1 values, in place.
+void softmax_row(float* x, int64_t count, float scale);
+/// y[n] = sum over t of softmax_t(q[n] . k[t] / sqrt(d)) v[t]: attention of a few queries to all
+/// keys (Vaswani et al. 2017, section 3.2.1). q, y [num_queries, d]; k, v [num_keys, d]. The result
+/// of a query does not depend on the others.
+void attend_rows(const float* q, int64_t num_queries, const float* k, const float* v,
+                 int64_t num_keys, int64_t d, float* y);
+
+/// What these may be computed with; every one keeps the promise above by itself, their
 /// results differ in rounding.
 enum class Units { kPlain, kAvx2, kAvx512 };
 /// Those that this machine has, the one in use last.
@@ -51,6 +59,8 @@ void multiply_rows_with(Units units, const float* weight, const float* x, int64_
                         const float* bias, int64_t rows, int64_t width, float* y);
 void multiply_rows_with(Units units, const int8_t* weight, const float* scale, const float* x,
                         int64_t count, const float* bias, int64_t rows, int64_t width, float* y);
+void attend_rows_with(Units units, const float* q, int64_t num_queries, const float* k,
+                      const float* v, int64_t num_keys, int64_t d, float* y);
 
 /// The row `index` rows of `width` values further on.
 inline Rows at_row(Rows rows, int64_t values) {

@@ -11,6 +11,7 @@
 // exactly. Twice as many fit a register, and the weights need one conversion in place of five.
 
 #include <bit>
+#include <cmath>
 #include <limits>
 
 #include "models/nn/fused_kernels.h"
@@ -30,10 +31,10 @@ constexpr int kIntRows = 4;
 constexpr int64_t kExactColumns = 512;
 constexpr int64_t kPrefetchAhead = 2048;  // bytes beyond the next kIntRows rows
 
-/// Rows of integers with a scale each: weights (bytes) or rows of x (shorts).
+/// Rows of `width` integers with a scale each.
+template <class T>
 struct Integers {
-  const int8_t* bytes;
-  const int16_t* shorts;
+  const T* values;
   const float* scales;
   int64_t width;
 };
@@ -68,6 +69,12 @@ struct Lanes {
 };
 DUET_INLINE void load(const float* p, Lanes& out) {
   for (int64_t l = 0; l < kRowLanes; ++l) out.value[l] = p[l];
+}
+DUET_INLINE void fill(float x, Lanes& out) {
+  for (float& v : out.value) v = x;
+}
+DUET_INLINE void store(const Lanes& lanes, float* p) {
+  for (int64_t l = 0; l < kRowLanes; ++l) p[l] = lanes.value[l];
 }
 DUET_INLINE void add_product(const Lanes& a, const Lanes& b, Lanes& sum) {
   for (int64_t l = 0; l < kRowLanes; ++l) sum.value[l] += a.value[l] * b.value[l];
@@ -125,6 +132,11 @@ struct Lanes {
 DUET_INLINE void load(const float* p, Lanes& out) {
   out = {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
 }
+DUET_INLINE void fill(float x, Lanes& out) { out = {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+DUET_INLINE void store(const Lanes& lanes, float* p) {
+  _mm256_storeu_ps(p, lanes.low);
+  _mm256_storeu_ps(p + 8, lanes.high);
+}
 DUET_INLINE void add_product(const Lanes& a, const Lanes& b, Lanes& sum) {
   sum = {_mm256_fmadd_ps(a.low, b.low, sum.low), _mm256_fmadd_ps(a.high, b.high, sum.high)};
 }
@@ -179,6 +191,8 @@ struct Lanes {
   __m512 value;
 };
 DUET_INLINE void load(const float* p, Lanes& out) { out.value = _mm512_loadu_ps(p); }
+DUET_INLINE void fill(float x, Lanes& out) { out.value = _mm512_set1_ps(x); }
+DUET_INLINE void store(const Lanes& lanes, float* p) { _mm512_storeu_ps(p, lanes.value); }
 DUET_INLINE void add_product(const Lanes& a, const Lanes& b, Lanes& sum) {
   sum.value = _mm512_fmadd_ps(a.value, b.value, sum.value);
 }
@@ -234,9 +248,8 @@ void multiply([[maybe_unused]] Units units, const int8_t* weight, const float* s
   const int64_t most = count < kTile ? count : kTile;
   shorts.resize(static_cast<size_t>(most * width));
   scales.resize(static_cast<size_t>(most));
-  const Integers w = {.bytes = weight, .shorts = nullptr, .scales = scale, .width = width};
-  const Integers v = {
-      .bytes = nullptr, .shorts = shorts.data(), .scales = scales.data(), .width = width};
+  const Integers<int8_t> w = {weight, scale, width};
+  const Integers<int16_t> v = {shorts.data(), scales.data(), width};
   for (; count > 0; count -= kTile, x += kTile * width, y += kTile * rows) {
     const int64_t num = count < kTile ? count : kTile;
     for (int64_t n = 0; n < num; ++n)
@@ -250,6 +263,15 @@ void multiply([[maybe_unused]] Units units, const int8_t* weight, const float* s
 #endif
       plain::multiply_integers(w, v, num, bias, rows, y);
   }
+}
+
+void add_rows([[maybe_unused]] Units units, const float* p, const float* rows, int64_t count,
+              int64_t width, float* y) {
+#ifdef DUET_X86
+  if (units == Units::kAvx512) return avx512::add_rows(p, rows, count, width, y);
+  if (units == Units::kAvx2) return avx2::add_rows(p, rows, count, width, y);
+#endif
+  plain::add_rows(p, rows, count, width, y);
 }
 
 Units best_units() {
@@ -290,6 +312,24 @@ void multiply_rows_with(Units units, const float* weight, const float* x, int64_
 void multiply_rows_with(Units units, const int8_t* weight, const float* scale, const float* x,
                         int64_t count, const float* bias, int64_t rows, int64_t width, float* y) {
   multiply(units, weight, scale, x, count, bias, rows, width, y);
+}
+
+void attend_rows(const float* q, int64_t num_queries, const float* k, const float* v,
+                 int64_t num_keys, int64_t d, float* y) {
+  attend_rows_with(best_units(), q, num_queries, k, v, num_keys, d, y);
+}
+
+void attend_rows_with(Units units, const float* q, int64_t num_queries, const float* k,
+                      const float* v, int64_t num_keys, int64_t d, float* y) {
+  thread_local std::vector<float> scores;
+  scores.resize(static_cast<size_t>(num_queries * num_keys));
+  multiply(units, k, q, num_queries, nullptr, num_keys, d, scores.data());
+  const float scale = 1.0F / std::sqrt(static_cast<float>(d));
+  for (int64_t n = 0; n < num_queries; ++n) {
+    float* weights = scores.data() + n * num_keys;
+    softmax_row(weights, num_keys, scale);
+    add_rows(units, weights, v, num_keys, d, y + n * d);
+  }
 }
 
 }  // namespace duet::models::nn::kernels

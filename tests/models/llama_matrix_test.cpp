@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "models/nn/layers.h"
 #include "tests/support/nemo_golden.h"
 #include "tests/support/streaming_laws.h"
 
@@ -93,4 +94,19 @@ TEST_CASE("in 8 bits a whole recording gives what its steps give, to the bit", "
   const at::Tensor x = test::noise({1, 300, kWidth}, 8), y = matrix.multiply(x);
   for (const int64_t t : {0, 1, 127, 128, 255, 256, 299})
     CHECK(at::equal(matrix.multiply(x.narrow(1, t, 1)), y.narrow(1, t, 1)));
+}
+
+TEST_CASE("attention of a step, over a part of a cache, is that under a mask of all keys",
+          "[unit]") {
+  const at::NoGradGuard no_grad;
+  const at::Tensor cache_k = test::noise({2, 3, 40, 24}, 11),
+                   cache_v = test::noise({2, 3, 40, 24}, 12);
+  for (const int64_t filled : {1, 7, 40})
+    for (const int64_t num : {1, 4, 17}) {  // 17: no few any more
+      const at::Tensor q = test::noise({2, num, 3, 24}, 13).transpose(1, 2) * 3.0,
+                       k = cache_k.narrow(2, 0, filled), v = cache_v.narrow(2, 0, filled);
+      test::expect_close(models::nn::attention(q, k, v),
+                         models::nn::attention(q, k, v, at::ones({num, filled}, at::kBool)),
+                         test::kStreamTolerance);
+    }
 }

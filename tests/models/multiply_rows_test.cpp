@@ -148,6 +148,54 @@ TEST_CASE("8-bit products: the largest sums are exact, zeros are zero, what is n
   }
 }
 
+TEST_CASE("attention of a few queries is that of the definition, each as if alone, on every unit",
+          "[unit]") {
+  std::mt19937 random(5);
+  std::normal_distribution<float> value(0.0F, 2.0F);
+  for (const int64_t d : {1, 15, 16, 64, 70, 130})
+    for (const int64_t num_keys : {1, 2, 15, 16, 33, 192})
+      for (const int64_t num : {1, 2, 4, 5}) {
+        std::vector<float> q, k, v;
+        const auto draw = [&](std::vector<float>& out, int64_t rows) {
+          for (int64_t i = 0; i < rows * d; ++i) out.push_back(value(random));
+        };
+        draw(q, num), draw(k, num_keys), draw(v, num_keys);
+        std::vector<double> exact(q.size(), 0.0);
+        for (int64_t n = 0; n < num; ++n) {
+          std::vector<double> weights;
+          double sum = 0.0;
+          for (int64_t t = 0; t < num_keys; ++t) {
+            double dot = 0.0;
+            for (int64_t i = 0; i < d; ++i)
+              dot += double{q[static_cast<size_t>(n * d + i)]} *
+                     double{k[static_cast<size_t>(t * d + i)]};
+            weights.push_back(std::exp(dot / std::sqrt(static_cast<double>(d))));
+            sum += weights.back();
+          }
+          for (int64_t t = 0; t < num_keys; ++t)
+            for (int64_t i = 0; i < d; ++i)
+              exact[static_cast<size_t>(n * d + i)] +=
+                  weights[static_cast<size_t>(t)] / sum * double{v[static_cast<size_t>(t * d + i)]};
+        }
+        for (const Units units : supported_units()) {
+          INFO("units " << static_cast<int>(units) << ", " << d << ' ' << num_keys << ' ' << num);
+          std::vector<float> y(q.size(), NAN), one(static_cast<size_t>(d));
+          attend_rows_with(units, q.data(), num, k.data(), v.data(), num_keys, d, y.data());
+          double worst = 0.0;
+          bool is_same = true;
+          for (size_t i = 0; i < y.size(); ++i)
+            worst = std::max(worst, std::isfinite(y[i]) ? std::abs(double{y[i]} - exact[i]) : 1e9);
+          for (int64_t n = 0; n < num; ++n) {
+            attend_rows_with(units, q.data() + n * d, 1, k.data(), v.data(), num_keys, d,
+                             one.data());
+            is_same = is_same && std::equal(one.begin(), one.end(), y.begin() + n * d);
+          }
+          CHECK(worst < 2e-5);
+          CHECK(is_same);
+        }
+      }
+}
+
 TEST_CASE("plain units are always there, and first", "[unit]") {
   REQUIRE_FALSE(supported_units().empty());
   CHECK(supported_units().front() == Units::kPlain);
