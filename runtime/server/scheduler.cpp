@@ -376,7 +376,9 @@ double measure_step_seconds(const runtime::Engine& engine, int num_sessions, int
 }
 
 int capacity_for(double shared_s, double each_s, double step_s) noexcept {
-  constexpr double kUsable = 0.8, kMost = 256.0;
+  // Half: conversations are not due all at once, so that most steps are shared by fewer than fit,
+  // and the network needs its part.
+  constexpr double kUsable = 0.5, kMost = 256.0;
   const double room = (kUsable * step_s - shared_s) / std::max(each_s, 1e-6);
   return static_cast<int>(std::clamp(room, 1.0, kMost));
 }

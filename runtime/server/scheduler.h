@@ -182,7 +182,7 @@ class Scheduler {
 /// with conversations of its own.
 double measure_step_seconds(const runtime::Engine& engine, int num_sessions, int num_steps,
                             int num_threads = 1);
-/// How many conversations fit on one inference thread with a fifth of the time in reserve, if a
+/// How many conversations fit on one inference thread with half of the time in reserve, if a
 /// shared step of n takes shared_s + n * each_s; 1 to 256.
 int capacity_for(double shared_s, double each_s, double step_s) noexcept;
 
