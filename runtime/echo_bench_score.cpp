@@ -70,7 +70,8 @@ OwnEchoScore score_own_echo(const Activity& agent, const Activity& control,
 
 bool is_other_answer(std::string_view text, std::string_view control) {
   text = text.substr(0, text.find_last_not_of(' ') + 1);
-  return !text.empty() && !control.starts_with(text) &&
+  const auto first_word = [](std::string_view words) { return words.substr(0, words.find(' ')); };
+  return !text.empty() && first_word(text) != first_word(control) &&
          std::string_view(".?!").find(text.back()) != std::string_view::npos;
 }
 

@@ -64,6 +64,7 @@ TEST_CASE("an answer cut off is no other answer", "[unit]") {
   CHECK_FALSE(is_other_answer("Cats sleep. ", control));  // cut between two sentences
   CHECK_FALSE(is_other_answer(control + " ", control));
   CHECK_FALSE(is_other_answer("", control));
+  CHECK_FALSE(is_other_answer("Cats sle Sorry, I don't know that.", control));  // and begun anew
   CHECK(is_other_answer("Sorry, I don't know that. ", control));
   CHECK_FALSE(is_other_answer("Sorry, I don't ", control));  // another one, cut off as well
   CHECK(is_other_answer("Dogs bark.", ""));
