@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/autocast_mode.h>
+#include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/version.h>
 
@@ -205,6 +206,10 @@ at::ScalarType product_dtype(const at::Tensor& x) {
   const bool is_on = at::autocast::is_cpu_enabled();
 #endif
   return is_on ? at::kBFloat16 : x.scalar_type();
+}
+
+bool is_fp32_without_graph(const at::Tensor& x) {
+  return x.scalar_type() == at::kFloat && product_dtype(x) == at::kFloat && !needs_graph(x, {});
 }
 
 std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& x, const at::Tensor& delta,

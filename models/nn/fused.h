@@ -15,6 +15,8 @@ namespace duet::models::nn {
 
 /// What feeds the next matrix product: bf16 under CPU autocast to bf16, else the dtype of `x`.
 at::ScalarType product_dtype(const at::Tensor& x);
+/// Products of `x` are fp32 and nothing is recorded for a backward pass: kernels without one do.
+bool is_fp32_without_graph(const at::Tensor& x);
 
 /// The residual stream goes on and its norm branches off: {s, rms(s) * weight} with s = x + delta
 /// (x when delta is undefined). x, delta [..., D]; weight [D]. The stream keeps x's dtype, the norm

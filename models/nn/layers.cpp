@@ -1,7 +1,6 @@
 #include "models/nn/layers.h"
 
 #include <ATen/ATen.h>
-#include <c10/core/GradMode.h>
 
 #include <cmath>
 #include <limits>
@@ -42,10 +41,6 @@ namespace {
 
 constexpr int64_t kFewQueries = 16;  // beyond, a library product's own layout pays
 
-bool is_fp32_without_graph(const at::Tensor& x) {
-  return x.scalar_type() == at::kFloat && product_dtype(x) == at::kFloat &&
-         !(c10::GradMode::is_enabled() && x.requires_grad());
-}
 /// Rows [T, d] of each head lie one behind the other.
 bool has_dense_heads(const at::Tensor& x) { return x.stride(3) == 1 && x.stride(2) == x.size(3); }
 

@@ -1,7 +1,6 @@
 #include "models/nn/matrix.h"
 
 #include <ATen/ATen.h>
-#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -56,11 +55,9 @@ at::Tensor Matrix::multiply(const at::Tensor& x, const at::Tensor& bias) const {
   // The integers' products round x: all rows of a recording at once as well as those of a step.
   const bool is_packed = packed_.defined() && !weight_.requires_grad();
   const bool is_own = (is_packed || count <= kFewRows) && x.size(-1) == width &&
-                      x.scalar_type() == at::kFloat && weight_.scalar_type() == at::kFloat &&
-                      weight_.is_contiguous();
-  const bool has_graph =
-      c10::GradMode::is_enabled() && (x.requires_grad() || weight_.requires_grad());
-  if (!is_own || has_graph || product_dtype(x) != at::kFloat) return at::linear(x, weight_, bias);
+                      weight_.is_contiguous() && is_fp32_without_graph(x) &&
+                      is_fp32_without_graph(weight_);
+  if (!is_own) return at::linear(x, weight_, bias);
   const at::Tensor rows = x.contiguous();
   std::vector<int64_t> shape(x.sizes().begin(), x.sizes().end());
   shape.back() = weight_.size(0);

@@ -7,8 +7,8 @@
 // its neighbours.
 //
 // 8 bits: the rows of x are rounded to 16 bits, each with a scale of its own (its largest value
-// over 32767: a hundredth of the weights' own rounding), and the products added as integers,
-// exactly. Twice as many fit a register, and the weights need one conversion in place of five.
+// over 32767; that of a row of weights is over 127), and the products added as integers, exactly.
+// Twice as many fit a register, and the weights need one conversion in place of five.
 
 #include <bit>
 #include <cmath>

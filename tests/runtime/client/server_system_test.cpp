@@ -104,6 +104,18 @@ bool is_like(const DialogResult& dialog, double reply_s, double stop_s) {
          is_near(dialog.events[1].stop->latency_s, stop_s);
 }
 
+/// What `measure_at` gives at the first pace of kPaces at which both latencies are right, or at the
+/// last.
+template <class Measure>
+SuiteResult measure_until(double reply_s, double stop_s, const Measure& measure_at) {
+  SuiteResult result;
+  for (const double pace : kPaces) {
+    result = measure_at(pace);
+    if (is_like(result.dialogs[0], reply_s, stop_s)) break;
+  }
+  return result;
+}
+
 void check_like(const DialogResult& dialog, const DialogResult& direct) {
   INFO(dialog.error);
   REQUIRE(dialog.events.size() == 2);
@@ -138,8 +150,7 @@ TEST_CASE("an OpenAI server that sends ahead: played from its arrival, dropped a
   // 20 silent blocks of 20 ms, heard a block later; the third block that sounds is announced.
   constexpr double kReply = 0.42, kStop = 0.08;
   std::string truncated, target, key;
-  SuiteResult result;
-  for (const double pace : kPaces) {
+  const SuiteResult result = measure_until(kReply, kStop, [&](double pace) {
     // What the server's thread noted may be read once it has ended.
     FakeServer server([&](Peer& peer) {
       target = peer.target();
@@ -150,9 +161,8 @@ TEST_CASE("an OpenAI server that sends ahead: played from its arrival, dropped a
     config.model = "m";
     config.api_key = "secret";
     config.pace = pace;
-    result = measure(config);
-    if (is_like(result.dialogs[0], kReply, kStop)) break;
-  }
+    return measure(config);
+  });
   const DialogResult& dialog = result.dialogs[0];
   INFO(dialog.error);
   CHECK(target == "/v1/realtime?model=m");
@@ -180,14 +190,11 @@ TEST_CASE("duet's own server, by both of its protocols", "[unit]") {
   const DialogResult direct = in_process();
   for (const Protocol protocol : {Protocol::kMoshi, Protocol::kOpenAi}) {
     auto client = options(url, protocol);
-    SuiteResult result;
-    for (const double pace : kPaces) {
-      client.pace = pace;
-      result = measure(client);
-      if (is_like(result.dialogs[0], direct.events[0].reply->latency_s,
-                  direct.events[1].stop->latency_s))
-        break;
-    }
+    const SuiteResult result = measure_until(direct.events[0].reply->latency_s,
+                                             direct.events[1].stop->latency_s, [&](double pace) {
+                                               client.pace = pace;
+                                               return measure(client);
+                                             });
     INFO(to_text(result));
     check_like(result.dialogs[0], direct);
   }
